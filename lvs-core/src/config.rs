@@ -1,0 +1,289 @@
+//! What a director is told about its host and how it is to behave.
+//!
+//! [`Config`] is fixed when the director is built; [`Tunables`] are the kernel's `net.ipv4.vs` settings and change at any
+//! time; [`Meta`] and [`Path`] say what only the host knows of one packet, and of the way to one server.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::addr::Family;
+use crate::error::ControlError;
+
+/// What a director is built from.
+///
+/// ```
+/// use lvs_core::{Config, Director};
+///
+/// let config = Config { connections: 1 << 20, ..Config::with_seed(7) };
+/// let director = Director::new(config)?;
+/// # Ok::<(), lvs_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Seeds the hash of the connection table and the schedulers that draw. Same seed, same packets, same times: same
+    /// answers. An embedder facing the Internet takes it from the operating system's random numbers.
+    pub seed: u64,
+    /// Room for so many connections and templates. Memory for them is reserved at once, about 145 bytes each; a full
+    /// table refuses new ones and never grows.
+    pub connections: usize,
+    /// The host's own addresses, the virtual ones included. A real server with such an address is local: its packets
+    /// are passed to the host. Empty, which is the default, means: every address that packets come for is the host's.
+    pub local_addresses: Vec<IpAddr>,
+    /// The host's address towards the clients: the source of ICMP errors about packets to addresses that are not the
+    /// host's own (services by firewall mark).
+    pub address_v4: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub address_v6: Option<Ipv6Addr>,
+    /// The way to servers that [`Director::set_path`](crate::Director::set_path) says nothing of.
+    pub path: Path,
+}
+
+impl Config {
+    /// Room for 65536 connections, paths of 1500 bytes.
+    #[must_use]
+    pub const fn with_seed(seed: u64) -> Self {
+        Self {
+            seed,
+            connections: 1 << 16,
+            local_addresses: Vec::new(),
+            address_v4: None,
+            address_v6: None,
+            path: Path::new(1500),
+        }
+    }
+}
+
+/// The way from the host to a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The largest IP packet that gets through, in bytes.
+    pub mtu: u16,
+    /// Source of tunnel packets to IPv4 servers; unspecified until it is told.
+    pub tunnel_source_v4: Ipv4Addr,
+    /// Source of tunnel packets to IPv6 servers.
+    pub tunnel_source_v6: Ipv6Addr,
+    /// False if there is no route: clients are told that the host is unreachable.
+    pub reachable: bool,
+}
+
+impl Path {
+    /// A path of some MTU, without a tunnel source.
+    #[must_use]
+    pub const fn new(mtu: u16) -> Self {
+        Self { mtu, tunnel_source_v4: Ipv4Addr::UNSPECIFIED, tunnel_source_v6: Ipv6Addr::UNSPECIFIED, reachable: true }
+    }
+
+    /// The same path with a source address for tunnels.
+    #[must_use]
+    pub const fn tunnel_source(mut self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.tunnel_source_v4 = address,
+            IpAddr::V6(address) => self.tunnel_source_v6 = address,
+        }
+        self
+    }
+
+    pub(crate) const fn source(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(self.tunnel_source_v4),
+            Family::V6 => IpAddr::V6(self.tunnel_source_v6),
+        }
+    }
+}
+
+/// What only the host knows of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// The firewall mark, 0 for none.
+    pub mark: u32,
+    /// Where the host saw the packet.
+    pub hook: Hook,
+    /// What is known of its checksums.
+    pub checksum: Checksum,
+    /// True if the host itself sent the packet.
+    pub from_host: bool,
+}
+
+impl Meta {
+    /// An ordinary packet with a firewall mark.
+    #[must_use]
+    pub const fn marked(mark: u32) -> Self {
+        Self { mark, hook: Hook::Local, checksum: Checksum::Unverified, from_host: false }
+    }
+}
+
+/// Where the host saw a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// On its way in, or wherever it cannot be told: first tried as a reply of a real server, then as a request.
+    #[default]
+    Local,
+    /// On its way through: only replies of real servers are taken up.
+    Forward,
+}
+
+/// What is known of a packet's checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// Nothing: a packet with a wrong IPv4 header checksum is dropped.
+    #[default]
+    Unverified,
+    /// The IPv4 header checksum was found right.
+    Verified,
+    /// As verified, and the transport checksum is left to the network card: the field holds the sum of the
+    /// pseudo-header alone.
+    Partial,
+}
+
+macro_rules! tunables {
+    ($($(#[$doc:meta])* $name:ident: $default:literal in $range:pat,)+) => {
+        /// The kernel's settings, by their names below `net.ipv4.vs`.
+        ///
+        /// ```
+        /// use lvs_core::{Config, Director};
+        ///
+        /// let mut director = Director::new(Config::with_seed(7))?;
+        /// director.set_tunable("net.ipv4.vs.conn_reuse_mode", "0")?;
+        /// assert_eq!(director.tunables().conn_reuse_mode, 0);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[non_exhaustive]
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Tunables {
+            $($(#[$doc])* pub $name: i32,)+
+            /// Which packets of a connection make the synchronisation master send it: the first number, and every
+            /// second number after it.
+            pub sync_threshold: (i32, i32),
+        }
+
+        impl Default for Tunables {
+            fn default() -> Self {
+                Self { $($name: $default,)+ sync_threshold: (3, 50) }
+            }
+        }
+
+        impl Tunables {
+            /// The names, without `net.ipv4.vs.`.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)+ "sync_threshold"];
+
+            /// Changes one by its name, with or without `net.ipv4.vs.`, to a value written as for `sysctl`.
+            ///
+            /// # Errors
+            /// [`ControlError::NoSuchTunable`], [`ControlError::TunableRange`]; then nothing is changed.
+            pub fn set(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
+                let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
+                match short(name) {
+                    $(stringify!($name) => match value.parse::<i32>() {
+                        #[allow(unreachable_patterns, reason = "some take every number")]
+                        Ok(number @ $range) => self.$name = number,
+                        _ => return Err(ControlError::TunableRange),
+                    },)+
+                    "sync_threshold" => self.sync_threshold = threshold(value)?,
+                    _ => return Err(ControlError::NoSuchTunable),
+                }
+                Ok(())
+            }
+
+            /// One by its name, written as `sysctl` does.
+            #[must_use]
+            pub fn get(&self, name: &str) -> Option<String> {
+                match short(name) {
+                    $(stringify!($name) => Some(self.$name.to_string()),)+
+                    "sync_threshold" => Some(alloc::format!("{} {}", self.sync_threshold.0, self.sync_threshold.1)),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+tunables! {
+    /// Free pages below which the automatic defence modes begin.
+    amemthresh: 1024 in _,
+    /// Every how manieth new connection `drop_packet` drops in mode 3.
+    am_droprate: 10 in _,
+    /// Mode of the defence that drops idle connections: 0 off, 1 and 2 automatic, 3 always.
+    drop_entry: 0 in 0..=3,
+    /// Mode of the defence that drops packets that open connections.
+    drop_packet: 0 in 0..=3,
+    /// Mode of the defence that waits for the server before a TCP connection counts as established.
+    secure_tcp: 0 in 0..=3,
+    /// Whether the host's connection tracking sees the packets. Has no effect here.
+    conntrack: 0 in _,
+    /// Whether replies are routed anew. Has no effect here.
+    snat_reroute: 1 in _,
+    /// Version of the synchronisation protocol.
+    sync_version: 1 in 0..=1,
+    /// Number of synchronisation threads.
+    sync_ports: 1 in 1..,
+    /// Whether only templates of persistent connections are synchronised.
+    sync_persist_mode: 0 in _,
+    /// Messages that may wait for sending.
+    sync_qlen_max: 65536 in _,
+    /// Socket buffer of synchronisation. Has no effect here.
+    sync_sock_size: 0 in _,
+    /// Seconds after which an unchanged connection is synchronised again.
+    sync_refresh_period: 0 in _,
+    /// How often such a refresh is tried.
+    sync_retries: 0 in 0..=3,
+    /// Whether packets to an address without a server go to that address itself.
+    cache_bypass: 0 in _,
+    /// Whether a connection whose server was deleted ends with its next packet, instead of being silently dropped.
+    expire_nodest_conn: 0 in _,
+    /// Whether a TCP segment in mid-stream opens a connection.
+    sloppy_tcp: 0 in _,
+    /// The same for SCTP.
+    sloppy_sctp: 0 in _,
+    /// Whether a template whose server has weight 0 is given up.
+    expire_quiescent_template: 0 in _,
+    /// Whether packets of unknown connections of a server draw a port unreachable.
+    nat_icmp_send: 0 in _,
+    /// Whether tunnel packets keep "don't fragment", and packets too big for the path are refused.
+    pmtu_disc: 1 in _,
+    /// Whether a synchronisation backup balances nothing.
+    backup_only: 0 in _,
+    /// What a SYN for a connection that is closing does: 0 goes on with it, 1 makes a new one after TIME_WAIT and
+    /// CLOSE, 2 and 3 also in FIN_WAIT without a packet of the server.
+    conn_reuse_mode: 1 in _,
+    /// Whether an ICMP error makes a connection.
+    schedule_icmp: 0 in _,
+    /// Whether packets of protocols that are not balanced are left alone later, too. Has no effect here.
+    ignore_tunneled: 0 in _,
+    /// Whether counters and rates in listings are renewed.
+    run_estimation: 1 in _,
+    /// Seconds that `lblc` remembers an address without traffic.
+    lblc_expiration: 86400 in _,
+    /// The same for `lblcr`.
+    lblcr_expiration: 86400 in _,
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("net.ipv4.vs.").unwrap_or(name)
+}
+
+/// Two numbers, the first below the second, or the second 0.
+fn threshold(value: &str) -> Result<(i32, i32), ControlError> {
+    let mut numbers = value.split_whitespace().map(str::parse::<i32>);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(t)), Some(Ok(p)), None) if t >= 0 && p >= 0 && (t < p || p == 0) => Ok((t, p)),
+        _ => Err(ControlError::TunableRange),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tunables_are_found_by_their_kernel_names_and_checked() {
+        let mut tunables = Tunables::default();
+        assert_eq!(tunables.set("net.ipv4.vs.secure_tcp", "3"), Ok(()));
+        assert_eq!(tunables.set("secure_tcp", "4"), Err(ControlError::TunableRange));
+        assert_eq!(tunables.set("secure_udp", "1"), Err(ControlError::NoSuchTunable));
+        assert_eq!(tunables.set("sync_threshold", "'0 0'"), Ok(()));
+        assert_eq!(tunables.set("sync_threshold", "3 2"), Err(ControlError::TunableRange));
+        assert_eq!((tunables.secure_tcp, tunables.get("sync_threshold").as_deref()), (3, Some("0 0")));
+        assert!(Tunables::NAMES.iter().all(|name| tunables.get(name).is_some()));
+    }
+}

@@ -1,0 +1,339 @@
+//! One connection: 128 bytes, of which an IPv4 packet touches the first 64.
+
+use super::slab::NONE;
+use crate::addr::{Addr, Family};
+use crate::flow::Tuple;
+use crate::proto::tcp;
+use crate::service::Method;
+use crate::time::Instant;
+use crate::wire::checksum::{Delta, Sum};
+
+/// What kind of key an entry has, in one number that a lookup compares at once: the protocol in the low byte, and bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind(u16);
+
+impl Kind {
+    const V6: u16 = 1 << 8;
+    const TEMPLATE: u16 = 1 << 9;
+    /// The client's port is not known yet (data connections of helpers).
+    const NO_CLIENT_PORT: u16 = 1 << 10;
+    /// A slot in use.
+    const LIVE: u16 = 1 << 15;
+
+    pub(crate) const fn connection(family: Family, protocol: u8) -> Self {
+        let v6 = match family {
+            Family::V4 => 0,
+            Family::V6 => Self::V6,
+        };
+        Self(protocol as u16 | v6 | Self::LIVE)
+    }
+
+    pub(crate) const fn template(family: Family, protocol: u8) -> Self {
+        Self(Self::connection(family, protocol).0 | Self::TEMPLATE)
+    }
+
+    /// The kind of connection that a packet can belong to as a request. A client port of 0 stands for "not known yet",
+    /// so that a packet from port 0 never finds the connection it made: the kernel's doing.
+    #[inline]
+    const fn of_request(tuple: &Tuple) -> Self {
+        let unknown = if tuple.source_port == 0 { Self::NO_CLIENT_PORT } else { 0 };
+        Self(Self::connection(tuple.family, tuple.protocol).0 | unknown)
+    }
+
+    pub(crate) const fn family(self) -> Family {
+        if self.0 & Self::V6 != 0 { Family::V6 } else { Family::V4 }
+    }
+
+    /// Keeps hashes of templates and connections, and of protocols, apart.
+    pub(crate) const fn salt(self) -> u16 {
+        self.0 & (0xff | Self::TEMPLATE)
+    }
+}
+
+/// Flags of a connection, with the kernel's values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    const METHOD: u16 = 0x0007;
+    /// No packet of the server was seen, and none is expected: the tables for half a conversation are used.
+    pub(crate) const NO_OUTPUT: Self = Self(0x0080);
+    /// Counted as inactive.
+    pub(crate) const INACTIVE: Self = Self(0x0100);
+    /// One-packet scheduling.
+    pub(crate) const ONE_PACKET: Self = Self(0x2000);
+    /// The server is of another family than the client.
+    pub(crate) const OTHER_FAMILY: Self = Self(0x4000);
+
+    pub(crate) const fn with_method(method: Method) -> Self {
+        Self(match method {
+            Method::Nat => 0,
+            Method::Tun => 2,
+            Method::Dr => 3,
+        })
+    }
+
+    pub(crate) const fn method(self) -> Method {
+        match self.0 & Self::METHOD {
+            0 => Method::Nat,
+            2 => Method::Tun,
+            _ => Method::Dr,
+        }
+    }
+
+    pub(crate) const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn set(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(crate) const fn clear(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+}
+
+/// A connection, or a persistence template.
+///
+/// Addresses are split: the last word of each (all of an IPv4 address) is in the first cache line.
+#[derive(Clone, Debug)]
+#[repr(C, align(128))]
+pub(crate) struct Entry {
+    client: u32,
+    virtual_: u32,
+    server_address: u32,
+    pub(crate) client_port: u16,
+    pub(crate) virtual_port: u16,
+    pub(crate) server_port: u16,
+    kind: Kind,
+    /// How long it lives after each packet.
+    pub(crate) timeout_ms: u32,
+    /// When it ends, unless a packet comes.
+    pub(crate) expires: Instant,
+    /// Slot of the real server, or [`NONE`].
+    pub(crate) server: u32,
+    /// Packets from the client.
+    pub(crate) in_packets: u32,
+    /// What NAT to the server adds to the IPv4 header's sum.
+    pub(crate) ip_delta: Delta,
+    /// What NAT to the server adds to the sums of TCP and UDP.
+    pub(crate) transport_delta: Delta,
+    pub(crate) flags: Flags,
+    pub(crate) state: u8,
+    reserved: [u8; 1],
+    /// The wheel's tick that it hangs in.
+    pub(crate) wheel_tick: u32,
+    pub(crate) generation: u32,
+    /// The connection or template that controls this one, or [`NONE`].
+    pub(crate) control: u32,
+    /// How many connections this one controls.
+    pub(crate) controlled: u32,
+
+    // The second cache line: IPv6, and what changes rarely.
+    client_rest: [u32; 3],
+    virtual_rest: [u32; 3],
+    server_rest: [u32; 3],
+    pub(crate) wheel_next: u32,
+    pub(crate) wheel_prev: u32,
+    /// Firewall mark of the packet that made it.
+    pub(crate) mark: u32,
+    spare: [u32; 4],
+}
+
+const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
+const _: () = assert!(core::mem::offset_of!(Entry, client_rest) == 64, "the first line ends before the rest");
+
+/// The three endpoints of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    pub(crate) family: Family,
+    pub(crate) server_family: Family,
+    pub(crate) client: (Addr, u16),
+    pub(crate) virtual_: (Addr, u16),
+    pub(crate) server: (Addr, u16),
+}
+
+/// Which side of a connection a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+impl Entry {
+    /// An entry with its addresses, and nothing else decided.
+    pub(crate) fn new(kind: Kind, ends: &Ends, flags: Flags) -> Self {
+        let rest = |a: Addr| [a.0[0], a.0[1], a.0[2]];
+        let sum = |a: Addr| a.0.iter().fold(Sum::default(), |sum, &word| sum.plus(Sum::word(word)));
+        let (old, new) = (sum(ends.virtual_.0), sum(ends.server.0));
+        let port = |p: u16| Sum::word(u32::from(p));
+        let mut flags = flags;
+        if ends.family != ends.server_family {
+            flags.set(Flags::OTHER_FAMILY);
+        }
+        Self {
+            client: ends.client.0.last(),
+            virtual_: ends.virtual_.0.last(),
+            server_address: ends.server.0.last(),
+            client_port: ends.client.1,
+            virtual_port: ends.virtual_.1,
+            server_port: ends.server.1,
+            kind,
+            expires: Instant::ZERO,
+            timeout_ms: INITIAL_TIMEOUT_MS,
+            server: NONE,
+            in_packets: 0,
+            ip_delta: Delta::replacing(old, new),
+            transport_delta: Delta::replacing(old.plus(port(ends.virtual_.1)), new.plus(port(ends.server.1))),
+            flags,
+            state: tcp::NONE,
+            reserved: [0],
+            wheel_tick: 0,
+            generation: 0,
+            client_rest: rest(ends.client.0),
+            virtual_rest: rest(ends.virtual_.0),
+            server_rest: rest(ends.server.0),
+            wheel_next: NONE,
+            wheel_prev: NONE,
+            control: NONE,
+            controlled: 0,
+            mark: 0,
+            spare: [0; 4],
+        }
+    }
+
+    pub(crate) const fn is_live(&self) -> bool {
+        self.kind.0 & Kind::LIVE != 0
+    }
+
+    pub(crate) const fn kill(&mut self) {
+        self.kind = Kind(0);
+    }
+
+    pub(crate) const fn is_template(&self) -> bool {
+        self.kind.0 & Kind::TEMPLATE != 0
+    }
+
+    pub(crate) const fn protocol(&self) -> u8 {
+        self.kind.0.to_le_bytes()[0]
+    }
+
+    pub(crate) const fn family(&self) -> Family {
+        self.kind.family()
+    }
+
+    pub(crate) const fn server_family(&self) -> Family {
+        match (self.family(), self.flags.contains(Flags::OTHER_FAMILY)) {
+            (Family::V4, false) | (Family::V6, true) => Family::V4,
+            (Family::V6, false) | (Family::V4, true) => Family::V6,
+        }
+    }
+
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(crate) const fn method(&self) -> Method {
+        self.flags.method()
+    }
+
+    pub(crate) const fn is_one_packet(&self) -> bool {
+        self.flags.contains(Flags::ONE_PACKET)
+    }
+
+    pub(crate) const fn client(&self) -> Addr {
+        let [a, b, c] = self.client_rest;
+        Addr([a, b, c, self.client])
+    }
+
+    pub(crate) const fn virtual_address(&self) -> Addr {
+        let [a, b, c] = self.virtual_rest;
+        Addr([a, b, c, self.virtual_])
+    }
+
+    pub(crate) const fn server_address(&self) -> Addr {
+        let [a, b, c] = self.server_rest;
+        Addr([a, b, c, self.server_address])
+    }
+
+    /// Does a packet belong to this connection, and from which side does it come?
+    #[inline]
+    pub(crate) fn side_of(&self, tuple: &Tuple) -> Option<Side> {
+        if self.is_reply(tuple) {
+            Some(Side::Server)
+        } else if self.is_request(tuple) {
+            Some(Side::Client)
+        } else {
+            None
+        }
+    }
+
+    /// A packet of the client to the virtual address.
+    #[inline]
+    fn is_request(&self, tuple: &Tuple) -> bool {
+        self.kind == Kind::of_request(tuple)
+            && self.client == tuple.source.last()
+            && self.virtual_ == tuple.destination.last()
+            && self.client_port == tuple.source_port
+            && self.virtual_port == tuple.destination_port
+            && (tuple.family == Family::V4
+                || self.client() == tuple.source && self.virtual_address() == tuple.destination)
+    }
+
+    /// A packet to the client: from the real server where addresses are translated, from the virtual address where not.
+    #[inline]
+    fn is_reply(&self, tuple: &Tuple) -> bool {
+        let nat = matches!(self.method(), Method::Nat);
+        let (from, from_port) =
+            if nat { (self.server_address, self.server_port) } else { (self.virtual_, self.virtual_port) };
+        self.client == tuple.destination.last()
+            && from == tuple.source.last()
+            && self.client_port == tuple.destination_port
+            && from_port == tuple.source_port
+            && self.kind == Kind::connection(tuple.family, tuple.protocol)
+            && (tuple.family == Family::V4
+                || self.client() == tuple.destination
+                    && tuple.source == if nat { self.server_address() } else { self.virtual_address() })
+    }
+
+    /// Is this the template of that key?
+    pub(crate) fn is_template_of(&self, kind: Kind, client: Addr, virtual_: (Addr, u16)) -> bool {
+        self.kind == kind
+            && self.client_port == 0
+            && self.virtual_port == virtual_.1
+            && self.client() == client
+            && self.virtual_address() == virtual_.0
+    }
+
+    /// True for a template under which a handshake was completed.
+    pub(crate) const fn is_assured(&self) -> bool {
+        self.state == TEMPLATE_ASSURED
+    }
+
+    pub(crate) const fn assure(&mut self) {
+        self.state = TEMPLATE_ASSURED;
+    }
+
+    /// Takes a template out of use: no lookup finds these ports.
+    pub(crate) const fn retire_template(&mut self) {
+        (self.virtual_port, self.server_port) = (u16::MAX, u16::MAX);
+    }
+
+    /// The next packet's deadline.
+    #[inline]
+    pub(crate) const fn touch(&mut self, now: Instant) {
+        self.expires = now.plus_millis(self.timeout_ms);
+    }
+
+    /// True from its deadline on, unless it controls others: then it lives on.
+    #[inline]
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.expires <= now && self.controlled == 0
+    }
+}
+
+/// The timeout of an entry that no state machine has looked at.
+pub(crate) const INITIAL_TIMEOUT_MS: u32 = 3_000;
+/// The state of a template under which a handshake was completed.
+const TEMPLATE_ASSURED: u8 = 1;

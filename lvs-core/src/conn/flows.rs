@@ -1,0 +1,186 @@
+//! The connections as a whole: table, timers, and the packet counters of their servers.
+//!
+//! Owns: making and ending connections, with all that follows for the server's counts and for what controls them.
+//! Leaves to others: which connection a packet needs (`director`), what state it is in (`proto`).
+
+use alloc::vec::Vec;
+
+use super::entry::{Entry, Flags};
+use super::hash::HashKey;
+use super::slab::NONE;
+use super::table::Table;
+use crate::service::server::Servers;
+use crate::stats::Counters;
+use crate::time::Instant;
+use crate::timer::wheel::{Due, Wheel};
+
+/// A connection that controls others when it should end lives on for so long, again and again.
+const BUSY_TIMEOUT_MS: u32 = 60_000;
+
+#[derive(Debug)]
+pub(crate) struct Flows {
+    pub(crate) table: Table,
+    pub(crate) wheel: Wheel,
+    /// By server slot.
+    pub(crate) counters: Vec<Counters>,
+}
+
+impl Flows {
+    /// Room for `capacity` connections; `None` if there is not so much memory.
+    pub(crate) fn with_capacity(capacity: usize, key: HashKey) -> Option<Self> {
+        let table = Table::with_capacity(capacity, key)?;
+        Some(Self { table, wheel: Wheel::with_capacity(capacity)?, counters: Vec::new() })
+    }
+
+    /// Puts a connection into the table; `None` if it is full.
+    pub(crate) fn add(&mut self, entry: Entry, servers: &mut Servers, now: Instant) -> Option<u32> {
+        let slot = self.table.insert(entry)?;
+        let Self { table, wheel, .. } = self;
+        wheel.insert(&mut table.slab, slot, now);
+        bind(table.slab.get(slot), servers);
+        Some(slot)
+    }
+
+    /// The connection is controlled by another from now on: that one does not end before.
+    pub(crate) fn control(&mut self, slot: u32, by: u32) {
+        self.table.slab.get_mut(slot).control = by;
+        self.table.slab.get_mut(by).controlled += 1;
+    }
+
+    /// What the deadline of a connection brings about, now that it has come: the end, unless it controls others.
+    pub(crate) fn expire(&mut self, slot: u32, servers: &mut Servers, now: Instant) {
+        self.wheel.remove(&mut self.table.slab, slot);
+        self.fire(slot, servers, now);
+    }
+
+    /// The same for a connection that hangs in no tick any more.
+    fn fire(&mut self, slot: u32, servers: &mut Servers, now: Instant) {
+        let entry = self.table.slab.get_mut(slot);
+        if entry.controlled > 0 {
+            entry.timeout_ms = BUSY_TIMEOUT_MS;
+            entry.touch(now);
+            self.wheel.insert(&mut self.table.slab, slot, now);
+        } else {
+            self.destroy(slot, servers);
+        }
+    }
+
+    /// Ends a connection. One whose timeout was set to 0 takes along what controlled it and controls nothing else, but
+    /// for templates under which a handshake was completed.
+    fn destroy(&mut self, slot: u32, servers: &mut Servers) {
+        let mut slot = slot;
+        loop {
+            let entry = self.table.slab.get(slot);
+            let (control, dropped) = (entry.control, entry.timeout_ms == 0);
+            unbind(entry, servers);
+            self.table.remove(slot);
+            if control == NONE {
+                return;
+            }
+            let controller = self.table.slab.get_mut(control);
+            controller.controlled -= 1;
+            if !dropped || controller.controlled > 0 || controller.is_template() && controller.is_assured() {
+                return;
+            }
+            if controller.control != NONE {
+                controller.timeout_ms = 0;
+            }
+            self.wheel.remove(&mut self.table.slab, control);
+            slot = control;
+        }
+    }
+
+    /// Ends a connection at once, whatever its deadline; what controlled it goes too if nothing else holds it.
+    pub(crate) fn drop_now(&mut self, slot: u32, servers: &mut Servers) {
+        self.wheel.remove(&mut self.table.slab, slot);
+        let entry = self.table.slab.get_mut(slot);
+        if entry.control != NONE {
+            entry.timeout_ms = 0;
+        }
+        self.destroy(slot, servers);
+    }
+
+    /// Ends connections whose deadline has come, at most `budget` looks at entries; true if there may be more.
+    pub(crate) fn advance(&mut self, now: Instant, budget: &mut usize, servers: &mut Servers) -> bool {
+        loop {
+            match self.wheel.pop_due(&mut self.table.slab, now, budget) {
+                Due::Entry(slot) => {
+                    let at = self.table.slab.get(slot).expires;
+                    self.fire(slot, servers, at);
+                }
+                Due::Nothing => return false,
+                Due::More => return true,
+            }
+        }
+    }
+
+    /// Starts a connection's time again.
+    #[inline]
+    pub(crate) fn touch(&mut self, slot: u32, now: Instant) {
+        self.table.slab.get_mut(slot).touch(now);
+        self.wheel.moved(&mut self.table.slab, slot);
+    }
+
+    /// Every controller above a connection that is a template: a handshake was completed under it.
+    pub(crate) fn assure_controllers(&mut self, control: u32) {
+        let mut slot = control;
+        while slot != NONE {
+            let entry = self.table.slab.get_mut(slot);
+            if entry.is_template() {
+                entry.assure();
+            }
+            slot = entry.control;
+        }
+    }
+
+    /// The counters of a server, made on its first use.
+    pub(crate) fn make_counters(&mut self, server: u32) {
+        let len = server as usize + 1;
+        if self.counters.len() < len {
+            self.counters.resize(len, Counters::default());
+        }
+        self.counters[server as usize] = Counters::default();
+    }
+
+    #[inline]
+    pub(crate) fn counters_mut(&mut self, server: u32) -> Option<&mut Counters> {
+        self.counters.get_mut(server as usize)
+    }
+
+    /// Bytes of memory of table, index and timers.
+    pub(crate) fn memory(&self) -> usize {
+        self.table.memory() + self.wheel.memory()
+    }
+}
+
+/// A connection or template begins to count at its server.
+pub(crate) fn bind(entry: &Entry, servers: &mut Servers) {
+    if entry.server == NONE {
+        return;
+    }
+    let live = servers.live_mut(entry.server);
+    if entry.is_template() {
+        live.persistent += 1;
+    } else {
+        if !entry.flags.contains(Flags::INACTIVE) {
+            live.active += 1;
+        }
+        live.bind();
+    }
+}
+
+/// A connection or template counts no longer.
+pub(crate) fn unbind(entry: &Entry, servers: &mut Servers) {
+    if entry.server == NONE {
+        return;
+    }
+    let live = servers.live_mut(entry.server);
+    if entry.is_template() {
+        live.persistent = live.persistent.saturating_sub(1);
+    } else {
+        if !entry.flags.contains(Flags::INACTIVE) {
+            live.active = live.active.saturating_sub(1);
+        }
+        live.unbind();
+    }
+}

@@ -1,0 +1,14 @@
+//! Who has which flow: the connection table.
+//!
+//! `entry` is one connection, `hash` the keyed hash of flows, `index` the buckets of one cache line each, `slab` the
+//! entries, `table` both together, `flows` the connections as a whole, `prefetch` the one place that needs unsafe code.
+
+pub(crate) mod entry;
+pub(crate) mod flows;
+pub(crate) mod hash;
+pub(crate) mod index;
+pub(crate) mod prefetch;
+pub(crate) mod slab;
+pub(crate) mod table;
+
+pub use slab::ConnId;

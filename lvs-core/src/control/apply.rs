@@ -1,0 +1,99 @@
+//! Carrying commands out on a director.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::command::Command;
+use super::parse::{self, parse_line, parse_rules};
+use crate::director::Director;
+use crate::error::{ControlError, RuleError};
+use crate::service::{ServiceId, ServiceKey};
+
+const HELP: &str = "\
+-A -E -D  add, edit, delete a virtual service    -a -e -d  add, edit, delete a real server
+-C  delete all services     -S  write the rules  -R  read rules: the lines that follow
+-L  list                    -Z  zero counters    --set TCP TCPFIN UDP  change timeouts
+";
+
+impl Director {
+    /// Carries out one line of `ipvsadm`, with or without that word in front, and returns what it would print.
+    ///
+    /// Time is what the latest [`process`](Director::process) or [`advance`](Director::advance) was told.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.run("ipvsadm -A -t 192.0.2.10:80 -s rr")?;
+    /// assert_eq!(director.run("-S -n")?, "-A -t 192.0.2.10:80 -s rr\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where the line goes wrong, or what speaks against it; then nothing has changed.
+    pub fn run(&mut self, line: &str) -> Result<String, RuleError> {
+        let command = parse_line(line)?;
+        self.execute(&command).map_err(|error| parse::refusal(line, error))
+    }
+
+    /// Carries out a text of `ipvsadm` lines, such as `ipvsadm -S` writes. Blank lines and lines that begin with `#`
+    /// are skipped.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let error = director.load("-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.0.0.1 -w many").unwrap_err();
+    /// assert_eq!((error.line, error.word.as_str()), (2, "many"));
+    /// assert!(director.services().is_empty(), "no line was carried out");
+    /// # Ok::<(), lvs_core::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a line cannot be read, none is carried out. If one is refused, those before it have been carried out, and
+    /// that one and those after it have not.
+    pub fn load(&mut self, text: &str) -> Result<(), RuleError> {
+        for (number, command) in parse_rules(text)? {
+            self.execute(&command).map_err(|error| {
+                let line = text.lines().nth(number as usize - 1).unwrap_or_default();
+                RuleError { line: number, ..parse::refusal(line, error) }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Carries out one command and returns what it prints.
+    ///
+    /// # Errors
+    /// [`ControlError`]; then nothing has changed.
+    pub fn execute(&mut self, command: &Command) -> Result<String, ControlError> {
+        let done = |_| String::new();
+        match command {
+            Command::AddService(spec) => self.add_service(spec.clone()).map(|_| String::new()),
+            Command::EditService(spec) => self.edit_service(spec.clone()).map(|_| String::new()),
+            Command::RemoveService(key) => self.remove_service(self.named(key)?).map(done),
+            Command::Clear => {
+                self.clear();
+                Ok(String::new())
+            }
+            Command::AddServer(key, spec) => self.add_server(self.named(key)?, *spec).map(|_| String::new()),
+            Command::EditServer(key, spec) => self.edit_server(self.named(key)?, *spec).map(|_| String::new()),
+            Command::RemoveServer(key, address) => self.remove_server(self.named(key)?, *address).map(done),
+            Command::Restore => Ok(String::new()),
+            Command::Save => Ok(self.save()),
+            Command::List(listing) => self.listing(listing),
+            Command::Zero(key) => {
+                let service = key.as_ref().map(|key| self.named(key)).transpose()?;
+                self.zero(service).map(done)
+            }
+            Command::SetTimeouts { tcp, tcp_fin, udp } => self.set_timeouts(*tcp, *tcp_fin, *udp).map(done),
+            Command::StartDaemon(_) | Command::StopDaemon(_) => Err(ControlError::Unsupported),
+            Command::Help => Ok(String::from(HELP)),
+            Command::Version => Ok(format!("lvs-core {}\n", env!("CARGO_PKG_VERSION"))),
+        }
+    }
+
+    fn named(&self, key: &ServiceKey) -> Result<ServiceId, ControlError> {
+        self.find_service(key).ok_or(ControlError::NoSuchService)
+    }
+}

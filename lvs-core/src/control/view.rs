@@ -1,0 +1,117 @@
+//! What there is to show of a director at one moment: plain values, filled by the director, written by `save`,
+//! `listing` and `proc`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use super::command::DaemonRole;
+use crate::service::{ServerSpec, ServiceSpec};
+use crate::stats::{Counters, Rates};
+
+/// A service and its servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// The service as it was described last.
+    pub spec: ServiceSpec,
+    /// Counters of the service, those of servers that have left it included, as of the latest two-second tick.
+    pub stats: Counters,
+    /// Rates of the service.
+    pub rates: Rates,
+    /// The servers in list order: the newest first.
+    pub servers: Vec<ServerView>,
+}
+
+impl ServiceView {
+    /// A service that has seen no packet, with servers in list order.
+    #[must_use]
+    pub fn new(spec: ServiceSpec, servers: Vec<ServerView>) -> Self {
+        Self { spec, stats: Counters::default(), rates: Rates::default(), servers }
+    }
+}
+
+/// A real server of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerView {
+    /// The server as it was described last.
+    pub spec: ServerSpec,
+    /// Connections in an active state.
+    pub active: u32,
+    /// Connections that are not active.
+    pub inactive: u32,
+    /// Persistence templates.
+    pub persistent: u32,
+    /// Counters of the server, as of the latest two-second tick.
+    pub stats: Counters,
+    /// Rates of the server.
+    pub rates: Rates,
+}
+
+impl ServerView {
+    /// A server that has seen no packet.
+    #[must_use]
+    pub fn new(spec: ServerSpec) -> Self {
+        let (stats, rates) = (Counters::default(), Rates::default());
+        Self { spec, active: 0, inactive: 0, persistent: 0, stats, rates }
+    }
+}
+
+/// A connection, or a persistence template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionView {
+    /// The IP protocol number; 0 for a template that holds for every protocol of a firewall mark.
+    pub protocol: u8,
+    /// The client; of a template, its network and port 0.
+    pub client: SocketAddr,
+    /// The virtual address. For protocol 0 the kernel keeps the firewall mark there, as the first four bytes of an
+    /// address of the client's family, most significant first: mark 5 is 0.0.0.5, or 0:5::.
+    pub target: SocketAddr,
+    /// The real server.
+    pub server: SocketAddr,
+    /// The protocol's state by its kernel name, such as `ESTABLISHED`.
+    pub state: &'static str,
+    /// Whole seconds until it expires.
+    pub expires_seconds: u64,
+    /// What the persistence engine keeps with it.
+    pub engine: Option<EngineView>,
+}
+
+/// What a persistence engine keeps with a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineView {
+    /// The engine's name, such as `sip`.
+    pub name: String,
+    /// Its data, such as a Call-ID.
+    pub data: String,
+}
+
+/// The three timeouts that `--set` changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutsView {
+    /// Of an established TCP connection.
+    pub tcp: Duration,
+    /// Of a TCP connection after a FIN.
+    pub tcp_fin: Duration,
+    /// Of a UDP flow.
+    pub udp: Duration,
+}
+
+/// A synchronisation daemon that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonView {
+    /// Master or backup.
+    pub role: DaemonRole,
+    /// The interface for multicast.
+    pub interface: String,
+    /// The sync id.
+    pub sync_id: u8,
+    /// Longest message in bytes.
+    pub max_len: u16,
+    /// Multicast group.
+    pub group: IpAddr,
+    /// UDP port.
+    pub port: u16,
+    /// Time to live.
+    pub ttl: u8,
+}

@@ -1,0 +1,389 @@
+//! What would happen to a packet, and why, with nothing changed.
+//!
+//! The same stages as `process`, each asked instead of told.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+use super::Director;
+use super::process::{Followed, not_balanced};
+use super::schedule::{Refusal, new_flow, no_destination, port_mismatch};
+use super::transmit::{Outcome, plan_out};
+use crate::config::{Checksum, Hook, Meta};
+use crate::conn::entry::{Entry, Side};
+use crate::conn::slab::{ConnId, NONE};
+use crate::flow::Flow;
+use crate::forward::{Plan, obstacle};
+use crate::persist;
+use crate::proto::state_name;
+use crate::service::{Method, ServerId, ServiceKey};
+use crate::time::Instant;
+use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
+use crate::wire::icmp;
+use crate::wire::packet::Packet;
+use crate::wire::parse::{Parsed, parse};
+
+/// What [`Director::explain`] says of a packet. `Display` writes it in a few lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The flow that the packet shows, if it can be read.
+    pub flow: Option<Flow>,
+    /// What was found for it.
+    pub found: Found,
+    /// What [`process`](Director::process) would answer; a connection that does not exist yet is `None` in it. `None`
+    /// altogether if the service's scheduler cannot be asked without being changed.
+    pub verdict: Option<Verdict>,
+    /// What would be written into the packet.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// What was found for a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Neither a connection nor a service.
+    Nothing,
+    /// A connection that the packet goes on with.
+    Connection {
+        /// Which.
+        id: ConnId,
+        /// Which way the packet goes.
+        direction: Direction,
+        /// Its state, before the packet.
+        state: &'static str,
+        /// The real server's end.
+        server: SocketAddr,
+    },
+    /// A service whose scheduler chooses, or whose template decides.
+    Service {
+        /// Which.
+        key: ServiceKey,
+        /// The choice, if it came to one.
+        choice: Option<Choice>,
+    },
+}
+
+/// How a new flow gets its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The scheduler's name.
+    pub scheduler: String,
+    /// True if a persistence template decides, and the scheduler is not asked.
+    pub by_template: bool,
+    /// The server, if one takes the flow.
+    pub server: Option<ServerId>,
+    /// The values that decided: every server of the service, in list order.
+    pub candidates: Vec<CandidateValues>,
+}
+
+/// What a scheduler knows of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CandidateValues {
+    /// Which.
+    pub id: ServerId,
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// Its weight.
+    pub weight: u32,
+    /// Its active connections.
+    pub active: u32,
+    /// Its inactive connections.
+    pub inactive: u32,
+    /// Whether it has reached its upper threshold.
+    pub overloaded: bool,
+}
+
+/// What would be written into a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewrite {
+    /// A new destination.
+    Destination(SocketAddr),
+    /// A new source.
+    Source(SocketAddr),
+    /// Only the TTL.
+    Ttl,
+    /// An outer header.
+    Tunnel {
+        /// Its source.
+        source: IpAddr,
+        /// Its destination.
+        destination: IpAddr,
+    },
+}
+
+/// What became of a packet on its way through the stages.
+struct Course {
+    found: Found,
+    verdict: Option<Verdict>,
+    rewrite: Option<Rewrite>,
+}
+
+impl Course {
+    const fn ends(found: Found, verdict: Verdict) -> Self {
+        Self { found, verdict: Some(verdict), rewrite: None }
+    }
+}
+
+impl Director {
+    /// Says where a packet would go and why. Changes nothing, and agrees with [`process`](Director::process) on the
+    /// same packet at the same time.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Instant, Meta, Packet};
+    /// use lvs_core::testkit::packets;
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.run("-A -t 192.0.2.10:80 -s rr")?;
+    /// director.run("-a -t 192.0.2.10:80 -r 10.0.0.101:8080 -m")?;
+    /// let mut syn = packets::tcp("198.51.100.9:40000", "192.0.2.10:80").syn().build();
+    /// let why = director.explain(Instant::ZERO, &Packet::whole(&mut syn), Meta::default());
+    /// assert!(why.to_string().contains("rr chooses 10.0.0.101:8080"), "{why}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self, now: Instant, packet: &Packet<'_>, meta: Meta) -> Explanation {
+        let now = self.now.max(now);
+        let (flow, course) = match parse(packet.bytes(), meta.checksum == Checksum::Unverified) {
+            Ok(parsed) => (Some(parsed.tuple.flow()), self.course(now, packet, meta, &parsed)),
+            Err(reason) => (None, Course::ends(Found::Nothing, Verdict::Drop(reason))),
+        };
+        Explanation { flow, found: course.found, verdict: course.verdict, rewrite: course.rewrite }
+    }
+
+    fn course(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
+        if !self.control.services.is_enabled() {
+            return Course::ends(Found::Nothing, Verdict::Pass(PassReason::NotEnabled));
+        }
+        if let Some(verdict) = not_balanced(parsed, meta.hook) {
+            return Course::ends(Found::Nothing, verdict);
+        }
+        match self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now) {
+            Some((slot, Side::Server)) => self.course_out(packet, parsed, slot),
+            _ if meta.hook == Hook::Forward => Course::ends(Found::Nothing, Verdict::Pass(PassReason::Forwarded)),
+            Some((slot, Side::Client)) => match self.connection_for(slot, parsed) {
+                Followed::Keep => {
+                    let entry = self.flows.table.slab.get(slot);
+                    self.course_in(packet, parsed, self.found(slot, Direction::ToServer), entry, Some(slot))
+                }
+                Followed::Drop => {
+                    Course::ends(self.found(slot, Direction::ToServer), Verdict::Drop(DropReason::ServerGone))
+                }
+                Followed::End | Followed::Shadow => self.course_new(now, packet, meta, parsed),
+            },
+            None => self.course_new(now, packet, meta, parsed),
+        }
+    }
+
+    fn found(&self, slot: u32, direction: Direction) -> Found {
+        let entry = self.flows.table.slab.get(slot);
+        Found::Connection {
+            id: self.flows.table.slab.id(slot),
+            direction,
+            state: state_name(entry),
+            server: server_end(entry),
+        }
+    }
+
+    fn course_out(&self, packet: &Packet<'_>, parsed: &Parsed, slot: u32) -> Course {
+        let entry = self.flows.table.slab.get(slot);
+        let (plan, found) = (plan_out(entry), self.found(slot, Direction::ToClient));
+        if let Some(reason) = obstacle(packet, parsed, &plan) {
+            return Course::ends(found, Verdict::Drop(reason));
+        }
+        let family = parsed.tuple.family;
+        let source = SocketAddr::new(entry.virtual_address().to_ip(family), entry.virtual_port);
+        Course {
+            found,
+            rewrite: (entry.method() == Method::Nat).then_some(Rewrite::Source(source)),
+            verdict: Some(Verdict::Forward(Forward {
+                next_hop: parsed.tuple.destination.to_ip(family),
+                direction: Direction::ToClient,
+                method: entry.method(),
+                connection: Some(self.flows.table.slab.id(slot)),
+                server: (entry.server != NONE).then(|| self.servers.id(entry.server)),
+            })),
+        }
+    }
+
+    fn course_in(
+        &self,
+        packet: &Packet<'_>,
+        parsed: &Parsed,
+        found: Found,
+        entry: &Entry,
+        slot: Option<u32>,
+    ) -> Course {
+        let plan = match self.plan_in(entry, parsed) {
+            Outcome::Send(plan) => plan,
+            Outcome::Refuse(refusal) => return Course::ends(found, self.refusal(packet, parsed, refusal)),
+        };
+        if let Some(reason) = obstacle(packet, parsed, &plan) {
+            return Course::ends(found, Verdict::Drop(reason));
+        }
+        let (method, rewrite) = match plan {
+            Plan::Nat(_) => (Method::Nat, Rewrite::Destination(server_end(entry))),
+            Plan::Tun(outer) => (
+                Method::Tun,
+                Rewrite::Tunnel {
+                    source: outer.source.to_ip(outer.family),
+                    destination: outer.destination.to_ip(outer.family),
+                },
+            ),
+            Plan::Dr | Plan::AsIs => (Method::Dr, Rewrite::Ttl),
+        };
+        let verdict = Verdict::Forward(Forward {
+            next_hop: self.servers.spec(entry.server).address.ip(),
+            direction: Direction::ToServer,
+            method,
+            connection: slot.map(|slot| self.flows.table.slab.id(slot)),
+            server: Some(self.servers.id(entry.server)),
+        });
+        Course { found, verdict: Some(verdict), rewrite: Some(rewrite) }
+    }
+
+    fn course_new(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
+        let slot = match self.service_for(meta, parsed) {
+            Ok(slot) => slot,
+            Err(refusal) => return Course::ends(Found::Nothing, self.refusal(packet, parsed, refusal)),
+        };
+        let service = self.control.services.get(slot);
+        let bare = Found::Service { key: *service.key(), choice: None };
+        if self.drop_packet.would_drop() {
+            return Course::ends(bare, Verdict::Drop(DropReason::DropPacket));
+        }
+        if let Err(refusal) = self.may_be_scheduled(now, meta, parsed) {
+            return Course::ends(bare, self.refusal(packet, parsed, refusal));
+        }
+        let persistent = service.spec.persistence.is_some();
+        let template = if persistent {
+            self.valid_template(now, &persist::template_key(service, &parsed.tuple))
+        } else if let Some(refusal) = port_mismatch(service, &parsed.tuple) {
+            return Course::ends(bare, self.refusal(packet, parsed, refusal));
+        } else {
+            None
+        };
+        let server = match template {
+            Some(template) => Some(self.flows.table.slab.get(template).server),
+            None => match service.would_pick(&new_flow(now, &parsed.tuple), &self.servers) {
+                Some(server) => server,
+                None => return Course { found: bare, verdict: None, rewrite: None },
+            },
+        };
+        let found = Found::Service { key: *service.key(), choice: Some(self.choice(slot, template.is_some(), server)) };
+        let Some(server) = server else {
+            return Course::ends(found, self.refusal(packet, parsed, no_destination(service, &parsed.tuple)));
+        };
+        let port = self.port_at(service, server, parsed, persistent);
+        let entry = self.new_connection(slot, server, port, parsed, meta);
+        let needed = usize::from(!entry.is_one_packet()) + usize::from(persistent && template.is_none());
+        if self.flows.table.slab.len() + needed > self.flows.table.slab.capacity() {
+            return Course::ends(found, Verdict::Drop(DropReason::TableFull));
+        }
+        self.course_in(packet, parsed, found, &entry, None)
+    }
+
+    fn choice(&self, service: u32, by_template: bool, server: Option<u32>) -> Choice {
+        let service = self.control.services.get(service);
+        let values = |slot: &u32| {
+            let live = self.servers.live(*slot);
+            CandidateValues {
+                id: self.servers.id(*slot),
+                address: self.servers.spec(*slot).address,
+                weight: live.weight,
+                active: live.active,
+                inactive: live.inactive(),
+                overloaded: live.is_overloaded(),
+            }
+        };
+        Choice {
+            scheduler: service.scheduler_name().clone(),
+            by_template,
+            server: server.map(|slot| self.servers.id(slot)),
+            candidates: service.list.iter().map(values).collect(),
+        }
+    }
+
+    /// The verdict that a refusal comes to.
+    fn refusal(&self, packet: &Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Verdict {
+        let reason = match refusal {
+            Refusal::Pass(reason) => return Verdict::Pass(reason),
+            Refusal::Drop(reason) => return Verdict::Drop(reason),
+            Refusal::TooBig(_) => ReplyReason::TooBig,
+            Refusal::Error(reason) => reason,
+        };
+        if self.error_source(parsed).is_none() {
+            Verdict::Drop(DropReason::NoErrorSource)
+        } else if !icmp::has_room(packet, parsed) {
+            Verdict::Drop(DropReason::NoHeadroom)
+        } else {
+            Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(parsed.tuple.family), reason })
+        }
+    }
+}
+
+fn server_end(entry: &Entry) -> SocketAddr {
+    SocketAddr::new(entry.server_address().to_ip(entry.server_family()), entry.server_port)
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.flow {
+            Some(flow) => writeln!(f, "packet:  {flow}")?,
+            None => writeln!(f, "packet:  unreadable")?,
+        }
+        match &self.found {
+            Found::Nothing => writeln!(f, "found:   no connection, no service")?,
+            Found::Connection { direction, state, server, .. } => {
+                let side = match direction {
+                    Direction::ToServer => "client",
+                    Direction::ToClient => "server",
+                };
+                writeln!(f, "found:   a connection in {state} with {server}; this packet is of its {side}")?;
+            }
+            Found::Service { key, choice } => {
+                writeln!(f, "found:   service {key}")?;
+                if let Some(choice) = choice {
+                    choice.fmt(f)?;
+                }
+            }
+        }
+        match self.rewrite {
+            Some(Rewrite::Destination(to)) => writeln!(f, "rewrite: destination to {to}, TTL less one")?,
+            Some(Rewrite::Source(from)) => writeln!(f, "rewrite: source to {from}")?,
+            Some(Rewrite::Ttl) => writeln!(f, "rewrite: TTL less one")?,
+            Some(Rewrite::Tunnel { source, destination }) => {
+                writeln!(f, "rewrite: TTL less one, wrapped up from {source} to {destination}")?;
+            }
+            None => {}
+        }
+        match self.verdict {
+            Some(Verdict::Forward(out)) => write!(f, "verdict: forward to {} ({})", out.next_hop, out.method),
+            Some(Verdict::Reply(reply)) => write!(f, "verdict: answer {} ({})", reply.next_hop, reply.reason),
+            Some(Verdict::Pass(reason)) => write!(f, "verdict: pass ({reason})"),
+            Some(Verdict::Drop(reason)) => write!(f, "verdict: drop ({reason})"),
+            None => f.write_str("verdict: unknown, the scheduler cannot be asked without being changed"),
+        }
+    }
+}
+
+impl Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen = self.candidates.iter().find(|candidate| Some(candidate.id) == self.server);
+        match chosen {
+            Some(chosen) if self.by_template => writeln!(f, "choice:  its template has {}", chosen.address)?,
+            Some(chosen) => writeln!(f, "choice:  {} chooses {}", self.scheduler, chosen.address)?,
+            None => writeln!(f, "choice:  {} finds nobody", self.scheduler)?,
+        }
+        for c in &self.candidates {
+            let mark = if Some(c.id) == self.server { '*' } else { ' ' };
+            let overload = if c.overloaded { ", overloaded" } else { "" };
+            writeln!(
+                f,
+                "       {mark} {}: weight {}, active {}, inactive {}{overload}",
+                c.address, c.weight, c.active, c.inactive
+            )?;
+        }
+        Ok(())
+    }
+}

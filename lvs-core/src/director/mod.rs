@@ -1,0 +1,167 @@
+//! The director: the only place where the stages meet.
+//!
+//! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
+//! `transmit` decides what leaves, `timers` is the passing of time, `explain` says what would happen; `services`,
+//! `views` and `tune` are the control plane: changing, showing, setting.
+
+mod explain;
+mod process;
+mod reasons;
+mod schedule;
+mod services;
+mod timers;
+mod track;
+mod transmit;
+mod tune;
+mod views;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::config::{Config, Path, Tunables};
+use crate::conn::flows::Flows;
+use crate::conn::hash::HashKey;
+use crate::defense::DropPacket;
+use crate::error::ConfigError;
+use crate::rng::Rng;
+use crate::service::server::Servers;
+use crate::service::table::Services;
+use crate::stats::Counters;
+use crate::stats::estimator::Estimator;
+use crate::time::Instant;
+use crate::timer::Timeouts;
+
+pub use explain::{CandidateValues, Choice, Explanation, Found, Rewrite};
+pub use reasons::ReasonCounts;
+pub use timers::Advanced;
+
+/// One load balancer: services, servers, connections, and the packet path.
+///
+/// A director owns all its state and is used from one thread at a time; it may move between threads. It does no I/O and
+/// reads no clock: packets and the time are handed to it.
+///
+/// ```
+/// use lvs_core::{Config, Director, Instant, Meta, Packet, Verdict};
+///
+/// let mut director = Director::new(Config::with_seed(7))?;
+/// director.run("-A -t 192.0.2.10:80 -s rr")?;
+/// director.run("-a -t 192.0.2.10:80 -r 10.0.0.101:8080 -m")?;
+///
+/// let mut buffer = lvs_core::testkit::packets::tcp("198.51.100.9:40000", "192.0.2.10:80").syn().build();
+/// let mut packet = Packet::whole(&mut buffer);
+/// match director.process(Instant::from_millis(5), &mut packet, Meta::default()) {
+///     Verdict::Forward(out) => assert_eq!(out.next_hop.to_string(), "10.0.0.101"),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Director {
+    control: Control,
+    flows: Flows,
+    /// What control and flows share: a record of each real server.
+    servers: Servers,
+    settings: Settings,
+    reasons: ReasonCounts,
+    drop_packet: DropPacket,
+    /// The latest time seen.
+    now: Instant,
+    /// Identification of the next outer IPv4 header.
+    identification: u16,
+}
+
+/// What is balanced: touched by the control plane, by new flows, and by nothing else.
+#[derive(Debug)]
+struct Control {
+    services: Services,
+    /// Removed servers that connections may still point to, and when they are next looked at.
+    trash: Vec<u32>,
+    trash_at: Option<Instant>,
+    paths: BTreeMap<IpAddr, Path>,
+    default_path: Path,
+    /// What removed services had counted.
+    retired: Counters,
+    estimator: Estimator,
+    /// When listings are next renewed.
+    estimate_at: Option<Instant>,
+    /// The service that a renewal goes on with.
+    estimate_from: u32,
+    /// When a scheduler next wants to be told the time.
+    schedulers_at: Option<Instant>,
+    rng: Rng,
+}
+
+/// What the packet path only reads.
+#[derive(Debug)]
+struct Settings {
+    tunables: Tunables,
+    timeouts: Timeouts,
+    local: Vec<IpAddr>,
+    address_v4: Option<Ipv4Addr>,
+    address_v6: Option<Ipv6Addr>,
+}
+
+impl Director {
+    /// Builds a director without services.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the table would have no room, too much, or more than there is memory for.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        if config.connections == 0 {
+            return Err(ConfigError::NoConnections);
+        }
+        if config.connections > 1 << 31 {
+            return Err(ConfigError::TooManyConnections);
+        }
+        let mut rng = Rng::from_seed(config.seed);
+        let key = HashKey::from_rng(&mut rng);
+        let flows = Flows::with_capacity(config.connections, key.clone()).ok_or(ConfigError::OutOfMemory)?;
+        Ok(Self {
+            control: Control {
+                services: Services::new(key),
+                trash: Vec::new(),
+                trash_at: None,
+                paths: BTreeMap::new(),
+                default_path: config.path,
+                retired: Counters::default(),
+                estimator: Estimator::default(),
+                estimate_at: None,
+                estimate_from: 0,
+                schedulers_at: None,
+                rng,
+            },
+            flows,
+            servers: Servers::default(),
+            settings: Settings {
+                tunables: Tunables::default(),
+                timeouts: Timeouts::default(),
+                local: config.local_addresses,
+                address_v4: config.address_v4,
+                address_v6: config.address_v6,
+            },
+            reasons: ReasonCounts::default(),
+            drop_packet: DropPacket::default(),
+            now: Instant::ZERO,
+            identification: 0,
+        })
+    }
+
+    /// Takes note of the time. Time that goes backwards stands still.
+    #[inline]
+    fn see(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+}
+
+impl fmt::Debug for Director {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Director")
+            .field("services", &self.control.services.iter().count())
+            .field("connections", &self.flows.table.slab.len())
+            .field("capacity", &self.flows.table.slab.capacity())
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,260 @@
+//! A new flow: which service it is for, which server takes it, and the connection that it becomes.
+//!
+//! Follows: the scheduling of IPVS, with its exceptions for the FTP data port, local replies, and ports that a service
+//! was found for by detour.
+
+use super::Director;
+use super::transmit::new_flags;
+use crate::addr::{Addr, Family};
+use crate::config::Meta;
+use crate::conn::entry::{Ends, Entry, Flags, Kind};
+use crate::conn::slab::NONE;
+use crate::flow::Tuple;
+use crate::persist;
+use crate::sched::NewFlow;
+use crate::service::service::Service;
+use crate::time::Instant;
+use crate::verdict::{DropReason, PassReason, ReplyReason};
+use crate::wire::parse::{Parsed, Shape};
+use crate::wire::transport;
+
+const FTP_PORT: u16 = 21;
+const FTP_DATA_PORT: u16 = 20;
+
+/// What a new flow has become.
+#[expect(clippy::large_enum_variant, reason = "boxing would allocate for a packet")]
+#[derive(Debug)]
+pub(super) enum Scheduled {
+    /// A connection in the table.
+    Connection(u32),
+    /// A connection for this one packet.
+    OnePacket(Entry),
+}
+
+/// Why a packet goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Pass(PassReason),
+    Drop(DropReason),
+    /// Its sender gets this error.
+    Error(ReplyReason),
+    /// Its sender is told the largest packet that gets through.
+    TooBig(u16),
+}
+
+impl Director {
+    /// Finds a server for a packet that no connection knows, and makes the connection.
+    pub(super) fn schedule(&mut self, now: Instant, meta: Meta, parsed: &Parsed) -> Result<Scheduled, Refusal> {
+        let slot = self.service_for(meta, parsed)?;
+        if self.drop_packet.drops() {
+            return Err(Refusal::Drop(DropReason::DropPacket));
+        }
+        self.may_be_scheduled(now, meta, parsed)?;
+        let service = self.control.services.get(slot);
+        if service.spec.persistence.is_some() {
+            return self.schedule_persistent(now, meta, parsed, slot);
+        }
+        if let Some(refusal) = port_mismatch(service, &parsed.tuple) {
+            return Err(refusal);
+        }
+        let flow = new_flow(now, &parsed.tuple);
+        let server = self
+            .control
+            .services
+            .get_mut(slot)
+            .pick(&flow, &self.servers)
+            .ok_or_else(|| no_destination(self.control.services.get(slot), &parsed.tuple))?;
+        let port = self.port_at(self.control.services.get(slot), server, parsed, false);
+        let entry = self.new_connection(slot, server, port, parsed, meta);
+        self.admit(now, entry, NONE)
+    }
+
+    /// The port at the server of a new connection: the server's own, or the packet's if it has none. Under a template
+    /// the packet's, unless the service has one port too.
+    pub(super) fn port_at(&self, service: &Service, server: u32, parsed: &Parsed, persistent: bool) -> u16 {
+        let port = self.servers.spec(server).address.port();
+        if port == 0 || persistent && parsed.tuple.destination_port != service.key().port() {
+            parsed.tuple.destination_port
+        } else {
+            port
+        }
+    }
+
+    /// The service that a packet is for, if it is of a kind that opens connections.
+    pub(super) fn service_for(&self, meta: Meta, parsed: &Parsed) -> Result<u32, Refusal> {
+        if parsed.shape != Shape::Whole {
+            return Err(Refusal::Drop(DropReason::TruncatedTransport));
+        }
+        let slot = self.control.services.lookup(&parsed.tuple, meta.mark);
+        if parsed.is_tcp() {
+            let flags = parsed.tcp_flags;
+            if flags.rst() || !flags.syn() && self.settings.tunables.sloppy_tcp == 0 {
+                let reason = if slot.is_some() { PassReason::NotAnOpening } else { PassReason::NoService };
+                return Err(Refusal::Pass(reason));
+            }
+        }
+        if parsed.is_sctp() {
+            let Some(chunk) = parsed.sctp_chunk else { return Err(Refusal::Drop(DropReason::TruncatedTransport)) };
+            let opens = chunk == transport::SCTP_INIT
+                || chunk != transport::SCTP_ABORT && self.settings.tunables.sloppy_sctp != 0;
+            if !opens {
+                let reason = if slot.is_some() { PassReason::NotAnOpening } else { PassReason::NoService };
+                return Err(Refusal::Pass(reason));
+            }
+        }
+        slot.ok_or(Refusal::Pass(PassReason::NoService))
+    }
+
+    /// The exceptions: packets that are never scheduled although they are for a service.
+    pub(super) fn may_be_scheduled(&self, now: Instant, meta: Meta, parsed: &Parsed) -> Result<(), Refusal> {
+        if parsed.tuple.source_port == FTP_DATA_PORT {
+            return Err(Refusal::Pass(PassReason::FtpDataPort));
+        }
+        if meta.from_host {
+            let tuple = &parsed.tuple;
+            let reversed = Tuple {
+                source: tuple.destination,
+                source_port: tuple.destination_port,
+                destination: tuple.source,
+                destination_port: tuple.source_port,
+                ..*tuple
+            };
+            if self.flows.table.find_request(&reversed, now).is_some() {
+                return Err(Refusal::Pass(PassReason::LocalReply));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for a service with persistence: the client's template decides, and the scheduler where there is none.
+    fn schedule_persistent(
+        &mut self,
+        now: Instant,
+        meta: Meta,
+        parsed: &Parsed,
+        slot: u32,
+    ) -> Result<Scheduled, Refusal> {
+        let service = self.control.services.get(slot);
+        let key = persist::template_key(service, &parsed.tuple);
+        let template = match self.valid_template(now, &key) {
+            Some(template) => template,
+            None => self.new_template(now, meta, parsed, slot, &key)?,
+        };
+        let server = self.flows.table.slab.get(template).server;
+        let port = self.port_at(self.control.services.get(slot), server, parsed, true);
+        let entry = self.new_connection(slot, server, port, parsed, meta);
+        let scheduled = self.admit(now, entry, template)?;
+        self.flows.touch(template, now);
+        Ok(scheduled)
+    }
+
+    /// The template of a key, if its server may still be used.
+    pub(super) fn valid_template(&self, now: Instant, key: &persist::TemplateKey) -> Option<u32> {
+        let slot = self.flows.table.find_template(key.kind, key.client, key.virtual_, now)?;
+        let server = self.flows.table.slab.get(slot).server;
+        let expire_quiescent = self.settings.tunables.expire_quiescent_template != 0;
+        (server != NONE && persist::is_server_valid(server, &self.servers, expire_quiescent)).then_some(slot)
+    }
+
+    fn new_template(
+        &mut self,
+        now: Instant,
+        meta: Meta,
+        parsed: &Parsed,
+        slot: u32,
+        key: &persist::TemplateKey,
+    ) -> Result<u32, Refusal> {
+        let flow = new_flow(now, &parsed.tuple);
+        let server = self
+            .control
+            .services
+            .get_mut(slot)
+            .pick(&flow, &self.servers)
+            .ok_or_else(|| no_destination(self.control.services.get(slot), &parsed.tuple))?;
+        if let Some(old) = self.flows.table.find_template(key.kind, key.client, key.virtual_, now) {
+            self.flows.table.retire_template(old);
+        }
+        let service = self.control.services.get(slot);
+        let spec = self.servers.spec(server);
+        let ends = Ends {
+            family: parsed.tuple.family,
+            server_family: Family::of(spec.address.ip()),
+            client: (key.client, 0),
+            virtual_: key.virtual_,
+            server: (Addr::from_ip(spec.address.ip()), if key.server_port { spec.address.port() } else { 0 }),
+        };
+        let mut entry = Entry::new(key.kind, &ends, new_flags(spec.method));
+        let timeout = service.spec.persistence.map_or(0, |p| p.timeout.as_millis());
+        entry.timeout_ms = u32::try_from(timeout).unwrap_or(u32::MAX);
+        entry.server = server;
+        entry.mark = meta.mark;
+        entry.touch(now);
+        self.flows.add(entry, &mut self.servers, now).ok_or(Refusal::Drop(DropReason::TableFull))
+    }
+
+    /// The connection of a packet to a server, not yet in the table.
+    pub(super) fn new_connection(&self, service: u32, server: u32, port: u16, parsed: &Parsed, meta: Meta) -> Entry {
+        let (tuple, spec) = (&parsed.tuple, self.servers.spec(server));
+        let ends = Ends {
+            family: tuple.family,
+            server_family: Family::of(spec.address.ip()),
+            client: (tuple.source, tuple.source_port),
+            virtual_: (tuple.destination, tuple.destination_port),
+            server: (Addr::from_ip(spec.address.ip()), port),
+        };
+        let mut flags = new_flags(spec.method);
+        if self.control.services.get(service).spec.one_packet && parsed.is_udp() {
+            flags.set(Flags::ONE_PACKET);
+        }
+        let mut entry = Entry::new(Kind::connection(tuple.family, tuple.protocol), &ends, flags);
+        entry.server = server;
+        entry.mark = meta.mark;
+        entry
+    }
+
+    /// Puts a connection into the table, under a template if there is one, and counts it.
+    fn admit(&mut self, now: Instant, mut entry: Entry, template: u32) -> Result<Scheduled, Refusal> {
+        let server = entry.server;
+        let scheduled = if entry.flags.contains(Flags::ONE_PACKET) {
+            Scheduled::OnePacket(entry)
+        } else {
+            entry.touch(now);
+            let slot = self.flows.add(entry, &mut self.servers, now).ok_or(Refusal::Drop(DropReason::TableFull))?;
+            if template != NONE {
+                self.flows.control(slot, template);
+            }
+            Scheduled::Connection(slot)
+        };
+        if let Some(counters) = self.flows.counters_mut(server) {
+            counters.connections = counters.connections.wrapping_add(1);
+        }
+        Ok(scheduled)
+    }
+}
+
+/// What a scheduler is told of a packet.
+pub(super) const fn new_flow(now: Instant, tuple: &Tuple) -> NewFlow {
+    NewFlow {
+        now,
+        family: tuple.family,
+        protocol: tuple.protocol,
+        client: tuple.source,
+        client_port: tuple.source_port,
+        target: tuple.destination,
+    }
+}
+
+/// A service that was found for another port than its own has nobody for the packet, unless it is persistent.
+pub(super) fn port_mismatch(service: &Service, tuple: &Tuple) -> Option<Refusal> {
+    let key = service.key();
+    (!key.is_mark() && key.port() != tuple.destination_port).then(|| no_destination(service, tuple))
+}
+
+/// Nobody takes the packet: its sender is told, unless it came to the FTP service by detour.
+pub(super) fn no_destination(service: &Service, tuple: &Tuple) -> Refusal {
+    if service.key().port() == FTP_PORT && tuple.destination_port != FTP_PORT {
+        Refusal::Pass(PassReason::FtpNoDestination)
+    } else {
+        Refusal::Error(ReplyReason::NoDestination)
+    }
+}

@@ -1,0 +1,400 @@
+//! The control plane: services and servers come, change and go.
+//!
+//! Follows: the checks of the kernel, in its order, and the trash: a removed server is kept while connections point to
+//! it, and comes back as it was when it is added again.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+
+use super::Director;
+use crate::addr::{Addr, Family};
+use crate::config::Path;
+use crate::conn::slab::NONE;
+use crate::error::ControlError;
+use crate::sched::{Scheduler, SchedulerKind};
+use crate::service::{Method, Netmask, ServerId, ServerSpec, ServiceId, ServiceKey, ServiceSpec, Tunnel};
+
+/// The name that stands for no scheduler.
+const NO_SCHEDULER: &str = "none";
+/// Largest weight and threshold.
+const MAX_COUNT: u32 = 0x7fff_ffff;
+/// Longest persistence timeout: 31 days.
+const MAX_PERSISTENCE: Duration = Duration::from_secs(2_678_400);
+
+impl Director {
+    /// Adds a service, as `ipvsadm -A`. New flows may reach it from the next packet on.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?).scheduler("wlc"))?;
+    /// director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?).weight(2))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ControlError`]; then nothing has changed.
+    pub fn add_service(&mut self, spec: ServiceSpec) -> Result<ServiceId, ControlError> {
+        let scheduler = self.build_scheduler(&spec.scheduler)?;
+        self.insert_service(spec, scheduler)
+    }
+
+    /// Adds a service with a scheduler of one's own; [`ServiceSpec::scheduler`](ServiceSpec::scheduler) is the name that
+    /// listings show.
+    ///
+    /// # Errors
+    /// As for [`add_service`](Director::add_service).
+    pub fn add_service_with(
+        &mut self,
+        spec: ServiceSpec,
+        scheduler: Box<dyn Scheduler>,
+    ) -> Result<ServiceId, ControlError> {
+        self.insert_service(spec, Some(scheduler))
+    }
+
+    fn insert_service(
+        &mut self,
+        spec: ServiceSpec,
+        scheduler: Option<Box<dyn Scheduler>>,
+    ) -> Result<ServiceId, ControlError> {
+        let spec = check_service(spec)?;
+        if self.control.services.find(&spec.key).is_some() {
+            return Err(ControlError::ServiceExists);
+        }
+        let id = self.control.services.insert(spec, scheduler).ok_or(ControlError::Full)?;
+        let now = self.now;
+        let service = self.control.services.get_mut(id.slot);
+        let started = service.start_scheduler(&self.servers, now);
+        if started.is_err() {
+            self.control.services.remove(id.slot);
+            return Err(ControlError::TooManyServers);
+        }
+        self.control.schedulers_at = self.next_scheduler_tick();
+        Ok(id)
+    }
+
+    /// Gives a service another description, as `ipvsadm -E`. Connections and templates stay as they are; the scheduler
+    /// starts anew only if it is another.
+    ///
+    /// # Errors
+    /// [`ControlError`]; then nothing has changed.
+    pub fn edit_service(&mut self, spec: ServiceSpec) -> Result<ServiceId, ControlError> {
+        let slot = self.control.services.find(&spec.key).ok_or(ControlError::NoSuchService)?;
+        let spec = check_service(spec)?;
+        if *self.control.services.get(slot).scheduler_name() == spec.scheduler {
+            let service = self.control.services.get_mut(slot);
+            service.spec = spec;
+            return Ok(service.id);
+        }
+        let scheduler = self.build_scheduler(&spec.scheduler)?;
+        let now = self.now;
+        let service = self.control.services.get_mut(slot);
+        let id = service.id;
+        let old = core::mem::replace(&mut service.scheduler, scheduler);
+        let old_spec = core::mem::replace(&mut service.spec, spec);
+        if service.start_scheduler(&self.servers, now).is_err() {
+            (service.scheduler, service.spec) = (old, old_spec);
+            return Err(ControlError::TooManyServers);
+        }
+        self.control.schedulers_at = self.next_scheduler_tick();
+        Ok(id)
+    }
+
+    /// Removes a service, as `ipvsadm -D`. Its connections live on until they time out; their packets to the server are
+    /// dropped meanwhile, or ended, as `expire_nodest_conn` says.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchService`].
+    pub fn remove_service(&mut self, service: ServiceId) -> Result<(), ControlError> {
+        let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
+        let total = self.service_total(slot);
+        let removed = self.control.services.remove(slot).ok_or(ControlError::NoSuchService)?;
+        self.control.retired += total;
+        // The kernel takes them from the head of the list.
+        for &server in &removed.list {
+            self.servers.retire(server);
+            self.control.trash.push(server);
+        }
+        if !removed.list.is_empty() {
+            self.start_trash();
+            self.flush_connections_without_server();
+        }
+        self.control.schedulers_at = self.next_scheduler_tick();
+        Ok(())
+    }
+
+    /// Removes every service, as `ipvsadm -C`.
+    pub fn clear(&mut self) {
+        let ids: Vec<ServiceId> = self.control.services.iter().map(|service| service.id).collect();
+        for id in ids {
+            let removed = self.remove_service(id);
+            debug_assert!(removed.is_ok(), "listed a moment ago");
+        }
+    }
+
+    /// Adds a real server to a service, as `ipvsadm -a`. It gets new flows from the next packet on.
+    ///
+    /// # Errors
+    /// [`ControlError`]; then nothing has changed.
+    pub fn add_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
+        let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
+        let key = *self.control.services.get(slot).key();
+        check_server(&key, &spec)?;
+        if self.find_server(slot, spec.address).is_some() {
+            return Err(ControlError::ServerExists);
+        }
+        let server = match self.take_from_trash(&key, spec.address) {
+            Some(server) => {
+                self.revive(server, spec, slot);
+                server
+            }
+            None => {
+                self.check_address(spec.address.ip())?;
+                let server = self.servers.insert(spec, key, service).ok_or(ControlError::Full)?;
+                self.flows.make_counters(server);
+                server
+            }
+        };
+        self.apply_path(server);
+        let service = self.control.services.get_mut(slot);
+        service.list.insert(0, server);
+        service.tell(&self.servers, |scheduler, pool| scheduler.added(pool));
+        Ok(self.servers.id(server))
+    }
+
+    /// Gives a real server another description, as `ipvsadm -e`: weight, method, tunnel, thresholds. Live connections keep
+    /// their method.
+    ///
+    /// # Errors
+    /// [`ControlError`]; then nothing has changed.
+    pub fn edit_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
+        let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
+        check_server(self.control.services.get(slot).key(), &spec)?;
+        let (position, server) = self.find_server(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
+        self.servers.edit(server, spec);
+        let service = self.control.services.get_mut(slot);
+        service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
+        Ok(self.servers.id(server))
+    }
+
+    /// Removes a real server from a service, as `ipvsadm -d`. Its connections stay, as for
+    /// [`remove_service`](Director::remove_service); if it is added again in time, it takes them up.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`].
+    pub fn remove_server(&mut self, service: ServiceId, address: SocketAddr) -> Result<(), ControlError> {
+        let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
+        let (position, server) = self.find_server(slot, address).ok_or(ControlError::NoSuchServer)?;
+        let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
+        let service = self.control.services.get_mut(slot);
+        self.servers.retire(server);
+        service.list.remove(position);
+        service.retired += counters;
+        service.tell(&self.servers, |scheduler, pool| scheduler.removed(position, pool));
+        self.control.trash.push(server);
+        self.start_trash();
+        self.flush_connections_without_server();
+        Ok(())
+    }
+
+    /// The service of a key.
+    #[must_use]
+    pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
+        self.control.services.find(&plain_key(*key)).map(|slot| self.control.services.get(slot).id)
+    }
+
+    /// Sets the counters of a service to zero, as `ipvsadm -Z`; those of all services and of the director for `None`.
+    ///
+    /// What was counted since the last two-second tick shows up after it.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchService`].
+    pub fn zero(&mut self, service: Option<ServiceId>) -> Result<(), ControlError> {
+        let slots = match service {
+            Some(id) => alloc::vec![self.control.services.slot(id).ok_or(ControlError::NoSuchService)?],
+            None => {
+                self.control.estimator.zero();
+                self.control.services.slots()
+            }
+        };
+        for slot in slots {
+            let service = self.control.services.get_mut(slot);
+            service.estimator.zero();
+            for &server in &service.list {
+                self.servers.get_mut(server).estimator.zero();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the way to an address: MTU, source of tunnels, whether there is one at all. Holds for servers there are and
+    /// for those to come.
+    pub fn set_path(&mut self, address: IpAddr, path: Path) {
+        self.control.paths.insert(address, path);
+        for server in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
+            if self.servers.is_in_use(server) && self.servers.spec(server).address.ip() == address {
+                self.apply_path(server);
+            }
+        }
+    }
+
+    /// Tells the host's own addresses anew, as in [`Config::local_addresses`](crate::Config::local_addresses).
+    pub fn set_local_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.settings.local = addresses;
+        for server in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
+            if self.servers.is_in_use(server) {
+                self.apply_path(server);
+            }
+        }
+    }
+
+    /// Tells the host's addresses towards the clients anew, as in [`Config::address_v4`](crate::Config::address_v4).
+    pub fn set_client_side_addresses(&mut self, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) {
+        (self.settings.address_v4, self.settings.address_v6) = (v4, v6);
+    }
+
+    /// Writes what the packet path needs to know of the way to a server.
+    fn apply_path(&mut self, server: u32) {
+        let address = self.servers.spec(server).address.ip();
+        let path = self.control.paths.get(&address).unwrap_or(&self.control.default_path);
+        let source = path.source(Family::of(address));
+        self.servers.get_mut(server).tunnel_source = Addr::from_ip(source);
+        let live = self.servers.live_mut(server);
+        live.mtu = path.mtu;
+        live.reachable = path.reachable;
+        live.local = self.settings.local.contains(&address);
+    }
+
+    /// Position in the list, and slot, of a service's server.
+    fn find_server(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
+        let list = &self.control.services.get(service).list;
+        let same = |server: &u32| {
+            let known = self.servers.spec(*server).address;
+            (known.ip(), known.port()) == (address.ip(), address.port())
+        };
+        let position = list.iter().position(same)?;
+        Some((position, list[position]))
+    }
+
+    /// Takes a server of this address out of the trash, if it once belonged to a service of this key.
+    fn take_from_trash(&mut self, key: &ServiceKey, address: SocketAddr) -> Option<u32> {
+        let same = |server: &u32| {
+            let known = self.servers.get(*server);
+            known.service == *key && known.spec.address == address
+        };
+        let position = self.control.trash.iter().position(same)?;
+        let server = self.control.trash.remove(position);
+        if self.control.trash.is_empty() {
+            self.control.trash_at = None;
+        }
+        Some(server)
+    }
+
+    /// Puts a server from the trash into a service: with its statistics if the service is the one that it left.
+    fn revive(&mut self, server: u32, spec: ServerSpec, service: u32) {
+        let id = self.control.services.get(service).id;
+        if self.servers.get(server).owner == id {
+            let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
+            self.control.services.get_mut(service).retired -= counters;
+        } else {
+            self.flows.make_counters(server);
+            self.servers.get_mut(server).estimator = crate::stats::estimator::Estimator::default();
+        }
+        self.servers.revive(server, spec, id);
+    }
+
+    /// Refuses addresses that no server can have.
+    fn check_address(&self, address: IpAddr) -> Result<(), ControlError> {
+        let refused = match address {
+            IpAddr::V4(a) => a.is_unspecified() || a.is_multicast() || a.is_broadcast(),
+            IpAddr::V6(a) => {
+                let link_local = a.segments()[0] & 0xffc0 == 0xfe80;
+                (a.is_unspecified() || a.is_multicast() || link_local) && !self.settings.local.contains(&address)
+            }
+        };
+        if refused { Err(ControlError::AddressNotUnicast) } else { Ok(()) }
+    }
+
+    /// With `expire_nodest_conn`, connections of removed servers end at once, those that control others aside.
+    fn flush_connections_without_server(&mut self) {
+        if self.settings.tunables.expire_nodest_conn == 0 {
+            return;
+        }
+        let gone: Vec<u32> = self
+            .flows
+            .table
+            .slab
+            .slots()
+            .filter(|&slot| {
+                let entry = self.flows.table.slab.get(slot);
+                entry.server != NONE && entry.controlled == 0 && !self.servers.live(entry.server).is_available()
+            })
+            .collect();
+        for slot in gone {
+            self.flows.drop_now(slot, &mut self.servers);
+        }
+    }
+
+    fn build_scheduler(&mut self, name: &str) -> Result<Option<Box<dyn Scheduler>>, ControlError> {
+        if name == NO_SCHEDULER {
+            return Ok(None);
+        }
+        let kind = SchedulerKind::from_name(name).ok_or(ControlError::NoSuchScheduler)?;
+        let seed = self.control.rng.next_u64();
+        Ok(Some(kind.build(seed, self.scheduler_tunables())))
+    }
+}
+
+/// Address without scope and flow label, which no packet shows.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
+}
+
+fn plain_key(key: ServiceKey) -> ServiceKey {
+    match key {
+        ServiceKey::Address { protocol, address } => ServiceKey::Address { protocol, address: plain(address) },
+        ServiceKey::Mark { .. } => key,
+    }
+}
+
+fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, ControlError> {
+    spec.key = plain_key(spec.key);
+    if let ServiceKey::Mark { mark: 0, .. } = spec.key {
+        return Err(ControlError::MarkZero);
+    }
+    if spec.engine.is_some() {
+        return Err(ControlError::NoSuchEngine);
+    }
+    let fits = match (spec.netmask, spec.key.family()) {
+        (None, _) | (Some(Netmask::V4(_)), Family::V4) => true,
+        (Some(Netmask::V6(prefix)), Family::V6) => (1..=128).contains(&prefix),
+        _ => false,
+    };
+    if !fits {
+        return Err(ControlError::NetmaskRange);
+    }
+    let timeout = spec.persistence.map_or(Duration::from_secs(1), |p| p.timeout);
+    if timeout.subsec_nanos() != 0 || timeout.is_zero() || timeout > MAX_PERSISTENCE {
+        return Err(ControlError::TimeoutRange);
+    }
+    Ok(spec)
+}
+
+fn check_server(service: &ServiceKey, spec: &ServerSpec) -> Result<(), ControlError> {
+    if Family::of(spec.address.ip()) != service.family() && spec.method != Method::Tun {
+        return Err(ControlError::FamilyNeedsTunnel);
+    }
+    if spec.weight > MAX_COUNT {
+        return Err(ControlError::WeightRange);
+    }
+    if spec.lower > spec.upper || spec.upper > MAX_COUNT {
+        return Err(ControlError::ThresholdRange);
+    }
+    match spec.tunnel {
+        Tunnel::Gue { port: 0, .. } if spec.method == Method::Tun => Err(ControlError::TunnelPort),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The passing of time: connections end, listings are renewed, removed servers are forgotten.
+
+use core::time::Duration;
+
+use super::Director;
+use crate::stats::Counters;
+use crate::stats::estimator::{TICK, TICKS_TO_REST};
+use crate::time::Instant;
+
+/// What [`Director::advance`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advanced {
+    /// True if the budget was used up and there may be more to do for the same instant.
+    pub more: bool,
+}
+
+/// The trash is looked through this often.
+const TRASH_PERIOD: Duration = Duration::from_secs(60);
+/// A removed server is forgotten when it was idle for so long.
+const TRASH_IDLE: Duration = Duration::from_secs(120);
+
+impl Director {
+    /// Lets time pass: ends the connections whose deadline has come, and does what falls due every few seconds.
+    ///
+    /// `budget` bounds the work: about that many connections and servers are looked at, some ten to hundred nanoseconds
+    /// each. If the answer's [`more`](Advanced::more) is true, the rest is done by the next call. Call it when
+    /// [`next_deadline`](Director::next_deadline) has come, or simply every few milliseconds; late is harmless but for
+    /// the counts of servers, early is harmless.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Instant};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// while director.advance(Instant::from_secs(3), 1000).more {}
+    /// # Ok::<(), lvs_core::ConfigError>(())
+    /// ```
+    pub fn advance(&mut self, now: Instant, budget: usize) -> Advanced {
+        let now = self.see(now);
+        let mut budget = budget;
+        self.drop_packet.tick(now, &self.settings.tunables);
+        self.start_clocks(now);
+        loop {
+            let at = self.next_chore().map_or(now, |chore| chore.min(now));
+            if self.flows.advance(at, &mut budget, &mut self.servers) || !self.do_chores(at, &mut budget) {
+                return Advanced { more: true };
+            }
+            if at == now && self.next_chore().is_none_or(|chore| chore > now) {
+                return Advanced { more: false };
+            }
+        }
+    }
+
+    /// When [`advance`](Director::advance) has something to do next; `None` if nothing is to come.
+    ///
+    /// Ask again after every call that takes packets, time or commands. The answer may be early, never late.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let flows = self.flows.wheel.next_deadline(&self.flows.table.slab);
+        [flows, self.next_chore()].into_iter().flatten().min()
+    }
+
+    /// Begins the two-second tick with the first service, and catches up after a long sleep: an average that has come
+    /// to rest needs no more ticks.
+    fn start_clocks(&mut self, now: Instant) {
+        if !self.control.services.is_enabled() {
+            return;
+        }
+        let at = *self.control.estimate_at.get_or_insert(now + TICK);
+        let ticks = now.since(at).as_nanos() / TICK.as_nanos();
+        let skipped = ticks.saturating_sub(u128::from(TICKS_TO_REST));
+        if skipped > 0 {
+            let skip = Duration::from_nanos(u64::try_from(skipped * TICK.as_nanos()).unwrap_or(u64::MAX));
+            self.control.estimate_at = Some(at + skip);
+        }
+    }
+
+    /// When the next thing is due that is no connection.
+    fn next_chore(&self) -> Option<Instant> {
+        let control = &self.control;
+        [control.estimate_at, control.trash_at, control.schedulers_at].into_iter().flatten().min()
+    }
+
+    /// Does what is due; false if the budget was used up.
+    fn do_chores(&mut self, now: Instant, budget: &mut usize) -> bool {
+        if self.control.trash_at.is_some_and(|at| at <= now) {
+            self.look_through_trash(now);
+        }
+        if self.control.schedulers_at.is_some_and(|at| at <= now) {
+            for service in self.control.services.iter_mut() {
+                if let Some(scheduler) = service.scheduler.as_mut() {
+                    scheduler.tick(now);
+                }
+            }
+            self.control.schedulers_at = self.next_scheduler_tick();
+        }
+        match self.control.estimate_at {
+            Some(at) if at <= now => self.estimate(at, budget),
+            _ => true,
+        }
+    }
+
+    /// When a scheduler next wants to be told the time.
+    pub(super) fn next_scheduler_tick(&self) -> Option<Instant> {
+        self.control.services.iter().filter_map(|service| service.scheduler.as_ref()?.next_tick()).min()
+    }
+
+    /// Renews snapshots and rates, service by service; false if the budget was used up on the way.
+    fn estimate(&mut self, at: Instant, budget: &mut usize) -> bool {
+        if self.settings.tunables.run_estimation != 0 {
+            while let Some(slot) = self.control.services.next_slot(self.control.estimate_from) {
+                let cost = self.control.services.get(slot).list.len() + 1;
+                if *budget == 0 {
+                    return false;
+                }
+                *budget = budget.saturating_sub(cost);
+                self.estimate_service(slot);
+                self.control.estimate_from = slot + 1;
+            }
+            let total = self.total();
+            self.control.estimator.tick(total);
+        }
+        self.control.estimate_from = 0;
+        self.control.estimate_at = Some(at + TICK);
+        true
+    }
+
+    fn estimate_service(&mut self, slot: u32) {
+        let total = self.service_total(slot);
+        let service = self.control.services.get_mut(slot);
+        service.estimator.tick(total);
+        for &server in &service.list {
+            let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
+            self.servers.get_mut(server).estimator.tick(counters);
+        }
+    }
+
+    /// What a service has counted: its servers, and those that it once had.
+    pub(super) fn service_total(&self, slot: u32) -> Counters {
+        let service = self.control.services.get(slot);
+        let counters = |&server: &u32| self.flows.counters.get(server as usize).copied().unwrap_or_default();
+        let mut total: Counters = service.list.iter().map(counters).sum();
+        total += service.retired;
+        total
+    }
+
+    /// What the director has counted.
+    pub(super) fn total(&self) -> Counters {
+        let mut total: Counters = self.control.services.iter().map(|service| self.service_total(service.id.slot)).sum();
+        total += self.control.retired;
+        total
+    }
+
+    /// Forgets the removed servers that nothing has pointed to for two minutes.
+    fn look_through_trash(&mut self, now: Instant) {
+        let mut trash = core::mem::take(&mut self.control.trash);
+        trash.retain(|&slot| {
+            if self.servers.live(slot).is_referenced() || self.is_remembered(slot) {
+                return true;
+            }
+            let idle_since = *self.servers.get_mut(slot).idle_since.get_or_insert(now);
+            let kept = now < idle_since + TRASH_IDLE;
+            if !kept {
+                self.servers.free(slot);
+            }
+            kept
+        });
+        self.control.trash = trash;
+        self.control.trash_at = (!self.control.trash.is_empty()).then(|| now + TRASH_PERIOD);
+    }
+
+    fn is_remembered(&self, slot: u32) -> bool {
+        let (id, owner) = (self.servers.id(slot), self.servers.get(slot).owner);
+        self.control
+            .services
+            .slot(owner)
+            .and_then(|service| self.control.services.get(service).scheduler.as_ref())
+            .is_some_and(|scheduler| scheduler.remembers(id))
+    }
+
+    /// A server was put into the trash.
+    pub(super) fn start_trash(&mut self) {
+        self.control.trash_at.get_or_insert(self.now + TRASH_PERIOD);
+    }
+}

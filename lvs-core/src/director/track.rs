@@ -1,0 +1,87 @@
+//! A connection moves on: its state, its time, the counts that follow from both.
+
+use crate::conn::entry::{Entry, Flags, Side};
+use crate::conn::slab::NONE;
+use crate::flow::Protocol;
+use crate::proto::{Input, sctp, tcp};
+use crate::service::server::Servers;
+use crate::timer::Timeouts;
+use crate::wire::parse::{Parsed, Shape};
+
+/// What a state change means for the template above a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handshake {
+    Completed,
+    Nothing,
+}
+
+/// Takes a packet into account: state, timeout, the active count of the server.
+#[inline]
+pub(super) fn track(
+    entry: &mut Entry,
+    side: Side,
+    parsed: &Parsed,
+    packet: &[u8],
+    timeouts: &Timeouts,
+    secure: bool,
+    servers: &mut Servers,
+) -> Handshake {
+    match Protocol::from_number(entry.protocol()) {
+        Some(Protocol::Tcp) => {
+            if parsed.shape != Shape::Whole {
+                return Handshake::Nothing;
+            }
+            let input = input(entry, side);
+            let state = tcp::next(entry.state, input, parsed.tcp_flags, secure);
+            entry.timeout_ms = timeouts.tcp_ms(state);
+            change(entry, state, tcp::is_active(state), state == tcp::ESTABLISHED, servers)
+        }
+        Some(Protocol::Udp) => {
+            entry.timeout_ms = timeouts.udp_ms();
+            if side == Side::Server { Handshake::Completed } else { Handshake::Nothing }
+        }
+        Some(Protocol::Sctp) => {
+            let chunks = packet.get(parsed.transport + 12..parsed.len).unwrap_or_default();
+            let Some(event) = sctp::Event::of(chunks) else { return Handshake::Nothing };
+            let input = input(entry, side);
+            let state = sctp::next(entry.state, input, event);
+            entry.timeout_ms = timeouts.sctp_ms(state);
+            let established = state == sctp::ESTABLISHED;
+            change(entry, state, established, established, servers)
+        }
+        None => Handshake::Nothing,
+    }
+}
+
+/// Which table a packet is looked up in. The first packet of the server ends the half conversation.
+#[inline]
+fn input(entry: &mut Entry, side: Side) -> Input {
+    match side {
+        Side::Server => {
+            entry.flags.clear(Flags::NO_OUTPUT);
+            Input::Server
+        }
+        Side::Client if entry.flags.contains(Flags::NO_OUTPUT) => Input::ClientOnly,
+        Side::Client => Input::Client,
+    }
+}
+
+#[inline]
+fn change(entry: &mut Entry, state: u8, active: bool, established: bool, servers: &mut Servers) -> Handshake {
+    if state == entry.state {
+        return Handshake::Nothing;
+    }
+    entry.state = state;
+    if entry.server != NONE {
+        let live = servers.live_mut(entry.server);
+        let counted = !entry.flags.contains(Flags::INACTIVE);
+        if active && !counted {
+            live.active += 1;
+            entry.flags.clear(Flags::INACTIVE);
+        } else if !active && counted {
+            live.active = live.active.saturating_sub(1);
+            entry.flags.set(Flags::INACTIVE);
+        }
+    }
+    if established { Handshake::Completed } else { Handshake::Nothing }
+}

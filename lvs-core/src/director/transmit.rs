@@ -1,0 +1,325 @@
+//! What leaves: the plan for a packet of a connection, and the errors that are sent instead.
+//!
+//! Follows: the transmitters of IPVS, in their order: route, local server, TTL, MTU.
+
+use core::net::IpAddr;
+
+use super::Director;
+use super::schedule::Refusal;
+use super::track::{Handshake, track};
+use crate::addr::{Addr, Family};
+use crate::config::Meta;
+use crate::conn::entry::{Entry, Flags, Side};
+use crate::conn::flows::{bind, unbind};
+use crate::conn::slab::{ConnId, NONE};
+use crate::forward::nat::Translation;
+use crate::forward::{Plan, decrement_ttl, rewrite, tun};
+use crate::service::{Method, Tunnel};
+use crate::time::Instant;
+use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
+use crate::wire::icmp::{self, IcmpError};
+use crate::wire::packet::Packet;
+use crate::wire::parse::Parsed;
+
+/// What a packet on its way to a server meets with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It leaves.
+    Send(Plan),
+    /// Its sender gets an error instead.
+    Refuse(Refusal),
+}
+
+impl Director {
+    /// A packet of the client on its way to the server of a connection.
+    #[inline]
+    pub(super) fn forward_in(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        slot: u32,
+    ) -> Verdict {
+        let secure = self.settings.tunables.secure_tcp > 1;
+        let entry = self.flows.table.slab.get_mut(slot);
+        let handshake =
+            track(entry, Side::Client, parsed, packet.bytes(), &self.settings.timeouts, secure, &mut self.servers);
+        entry.in_packets = entry.in_packets.wrapping_add(1);
+        let (control, server) = (entry.control, entry.server);
+        if let Some(counters) = self.flows.counters_mut(server) {
+            counters.count_in(parsed.len);
+        }
+        self.flows.touch(slot, now);
+        if handshake == Handshake::Completed && control != NONE {
+            self.flows.assure_controllers(control);
+        }
+        let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
+        let connection = self.flows.table.slab.id(slot);
+        self.send_in(packet, meta, parsed, outcome, server, Some(connection))
+    }
+
+    /// The packet of a connection that is over with it.
+    pub(super) fn forward_once(
+        &mut self,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        mut entry: Entry,
+    ) -> Verdict {
+        bind(&entry, &mut self.servers);
+        track(&mut entry, Side::Client, parsed, packet.bytes(), &self.settings.timeouts, false, &mut self.servers);
+        if let Some(counters) = self.flows.counters_mut(entry.server) {
+            counters.count_in(parsed.len);
+        }
+        let outcome = self.plan_in(&entry, parsed);
+        let verdict = self.send_in(packet, meta, parsed, outcome, entry.server, None);
+        unbind(&entry, &mut self.servers);
+        verdict
+    }
+
+    /// What a packet of the client meets with on its way.
+    #[inline]
+    pub(super) fn plan_in(&self, entry: &Entry, parsed: &Parsed) -> Outcome {
+        if entry.server == NONE {
+            return Outcome::Refuse(Refusal::Drop(DropReason::NoServer));
+        }
+        let live = self.servers.live(entry.server);
+        if !live.reachable {
+            return Outcome::Refuse(Refusal::Error(ReplyReason::NoRoute));
+        }
+        if live.local {
+            return match entry.method() {
+                Method::Nat => Outcome::Send(self.plan_nat(entry, false)),
+                Method::Dr | Method::Tun => Outcome::Refuse(Refusal::Pass(PassReason::LocalServer)),
+            };
+        }
+        if parsed.ttl <= 1 {
+            return Outcome::Refuse(Refusal::Error(ReplyReason::TtlExceeded));
+        }
+        match entry.method() {
+            Method::Nat => self.within_mtu(parsed, live.mtu, self.plan_nat(entry, true)),
+            Method::Dr => self.within_mtu(parsed, live.mtu, Plan::Dr),
+            Method::Tun => self.plan_tun(entry, parsed, live.mtu),
+        }
+    }
+
+    /// The plan, if the packet may be so long.
+    #[inline]
+    fn within_mtu(&self, parsed: &Parsed, mtu: u16, plan: Plan) -> Outcome {
+        let too_long = parsed.len > usize::from(mtu);
+        let may_be_cut = parsed.tuple.family == Family::V4 && !parsed.dont_fragment;
+        if too_long && !may_be_cut {
+            return Outcome::Refuse(Refusal::TooBig(mtu));
+        }
+        Outcome::Send(plan)
+    }
+
+    #[inline]
+    fn plan_nat(&self, entry: &Entry, decrement_ttl: bool) -> Plan {
+        Plan::Nat(Translation {
+            direction: Direction::ToServer,
+            address: entry.server_address(),
+            port: entry.server_port,
+            address_delta: entry.ip_delta,
+            transport_delta: entry.transport_delta,
+            decrement_ttl,
+        })
+    }
+
+    fn plan_tun(&self, entry: &Entry, parsed: &Parsed, mtu: u16) -> Outcome {
+        const SMALLEST_V4: u16 = 68;
+        const SMALLEST_V6: u16 = 1280;
+        let family = entry.server_family();
+        let server = self.servers.get(entry.server);
+        let tunnel = server.spec.tunnel;
+        let overhead = u16::try_from(tun::overhead(family, tunnel)).unwrap_or(u16::MAX);
+        let inner_mtu = mtu.saturating_sub(overhead);
+        let smallest = match family {
+            Family::V4 => SMALLEST_V4,
+            Family::V6 => SMALLEST_V6,
+        };
+        if inner_mtu < smallest {
+            return Outcome::Refuse(Refusal::Drop(DropReason::TunnelMtu));
+        }
+        let discovers = self.settings.tunables.pmtu_disc != 0;
+        let plan = Plan::Tun(tun::Outer {
+            family,
+            source: server.tunnel_source,
+            destination: entry.server_address(),
+            tunnel,
+            copy_dont_fragment: discovers,
+            identification: self.identification,
+            source_port: if tunnel == Tunnel::Ipip { 0 } else { self.gue_port(parsed) },
+        });
+        if parsed.tuple.family == Family::V4 && !discovers {
+            return Outcome::Send(plan);
+        }
+        self.within_mtu(parsed, inner_mtu, plan)
+    }
+
+    /// The UDP source port of a flow's GUE packets: a local port as the kernel chooses them, one for each flow.
+    fn gue_port(&self, parsed: &Parsed) -> u16 {
+        const FIRST: u64 = 32768;
+        const COUNT: u64 = 60999 - FIRST;
+        let hash = self.flows.table.hash(&parsed.tuple) >> 32;
+        u16::try_from(FIRST + (hash * COUNT >> 32)).unwrap_or(u16::MAX)
+    }
+
+    /// Carries out what was found for a packet of the client.
+    #[inline]
+    fn send_in(
+        &mut self,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        outcome: Outcome,
+        server: u32,
+        connection: Option<ConnId>,
+    ) -> Verdict {
+        let plan = match outcome {
+            Outcome::Send(plan) => plan,
+            Outcome::Refuse(refusal) => {
+                let verdict = self.refuse(packet, parsed, refusal);
+                if let Verdict::Reply(_) = verdict {
+                    self.account_error(connection, server, packet.len());
+                }
+                return verdict;
+            }
+        };
+        if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
+            return Verdict::Drop(reason);
+        }
+        let method = match plan {
+            Plan::Nat(_) => Method::Nat,
+            Plan::Tun(_) => {
+                self.identification = self.identification.wrapping_add(1);
+                Method::Tun
+            }
+            Plan::Dr | Plan::AsIs => Method::Dr,
+        };
+        let next_hop = self.servers.spec(server).address.ip();
+        let server = Some(self.servers.id(server));
+        Verdict::Forward(Forward { next_hop, direction: Direction::ToServer, method, connection, server })
+    }
+
+    /// An ICMP error of the director's own leaves through the host, where it is seen as a packet of the connection to
+    /// the client; where addresses are translated it is not recognised as such.
+    fn account_error(&mut self, connection: Option<ConnId>, server: u32, len: usize) {
+        let is_nat = connection.is_none_or(|id| self.flows.table.slab.get(id.slot).method() == Method::Nat);
+        if is_nat {
+            return;
+        }
+        if let Some(counters) = self.flows.counters_mut(server) {
+            counters.count_out(len);
+        }
+    }
+
+    /// A packet to the client, from the server of a connection.
+    #[inline]
+    pub(super) fn reply(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        slot: u32,
+    ) -> Verdict {
+        let plan = plan_out(self.flows.table.slab.get(slot));
+        if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
+            return Verdict::Drop(reason);
+        }
+        let secure = self.settings.tunables.secure_tcp > 1;
+        let entry = self.flows.table.slab.get_mut(slot);
+        let handshake =
+            track(entry, Side::Server, parsed, packet.bytes(), &self.settings.timeouts, secure, &mut self.servers);
+        let (control, server, method) = (entry.control, entry.server, entry.method());
+        self.flows.touch(slot, now);
+        if handshake == Handshake::Completed && control != NONE {
+            self.flows.assure_controllers(control);
+        }
+        let mut id = None;
+        if server != NONE {
+            id = Some(self.servers.id(server));
+            if self.servers.live(server).is_available()
+                && let Some(counters) = self.flows.counters_mut(server)
+            {
+                counters.count_out(parsed.len);
+            }
+        }
+        Verdict::Forward(Forward {
+            next_hop: parsed.tuple.destination.to_ip(parsed.tuple.family),
+            direction: Direction::ToClient,
+            method,
+            connection: Some(self.flows.table.slab.id(slot)),
+            server: id,
+        })
+    }
+
+    /// Passes, drops or answers a packet.
+    pub(super) fn refuse(&self, packet: &mut Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Verdict {
+        let (reason, error, after_hop) = match refusal {
+            Refusal::Pass(reason) => return Verdict::Pass(reason),
+            Refusal::Drop(reason) => return Verdict::Drop(reason),
+            Refusal::TooBig(mtu) => (ReplyReason::TooBig, IcmpError::TooBig(mtu), true),
+            Refusal::Error(reason) => {
+                let error = match reason {
+                    ReplyReason::TtlExceeded => IcmpError::TimeExceeded,
+                    ReplyReason::NoRoute => IcmpError::NoRoute,
+                    ReplyReason::NoDestination | ReplyReason::TooBig => IcmpError::PortUnreachable,
+                };
+                (reason, error, false)
+            }
+        };
+        let Some(source) = self.error_source(parsed) else { return Verdict::Drop(DropReason::NoErrorSource) };
+        if !icmp::has_room(packet, parsed) {
+            return Verdict::Drop(DropReason::NoHeadroom);
+        }
+        if after_hop {
+            // The hop was taken off before the length was looked at: the quoted header shows it.
+            decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+        }
+        icmp::replace(packet, parsed, error, source);
+        Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(parsed.tuple.family), reason })
+    }
+
+    /// The source of an error about a packet: where the packet was going if that is the host's own address, else the
+    /// host's address towards the clients.
+    pub(super) fn error_source(&self, parsed: &Parsed) -> Option<Addr> {
+        let settings = &self.settings;
+        let destination = parsed.tuple.destination.to_ip(parsed.tuple.family);
+        if settings.local.is_empty() || settings.local.contains(&destination) {
+            return Some(parsed.tuple.destination);
+        }
+        match parsed.tuple.family {
+            Family::V4 => settings.address_v4.map(|a| Addr::from_ip(IpAddr::V4(a))),
+            Family::V6 => settings.address_v6.map(|a| Addr::from_ip(IpAddr::V6(a))),
+        }
+    }
+}
+
+/// The plan for a packet of the server.
+#[inline]
+pub(super) fn plan_out(entry: &Entry) -> Plan {
+    match entry.method() {
+        Method::Nat => Plan::Nat(Translation {
+            direction: Direction::ToClient,
+            address: entry.virtual_address(),
+            port: entry.virtual_port,
+            address_delta: entry.ip_delta.reversed(),
+            transport_delta: entry.transport_delta.reversed(),
+            decrement_ttl: false,
+        }),
+        Method::Dr | Method::Tun => Plan::AsIs,
+    }
+}
+
+/// The flags of a new connection to a server.
+pub(super) fn new_flags(method: Method) -> Flags {
+    let mut flags = Flags::with_method(method);
+    flags.set(Flags::INACTIVE);
+    if method != Method::Nat {
+        flags.set(Flags::NO_OUTPUT);
+    }
+    flags
+}

@@ -1,0 +1,183 @@
+//! What there is to show: services, connections, counts, and the texts of them that operators know.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::Director;
+use crate::addr::{Addr, Family};
+use crate::conn::ConnId;
+use crate::conn::entry::Entry;
+use crate::control::{ConnectionView, Content, Listing, ServerView, ServiceView, TimeoutsView, listing, proc, save};
+use crate::error::ControlError;
+use crate::proto::state_name;
+use crate::service::ServerId;
+use crate::service::service::Service;
+use crate::stats::{Counters, Rates};
+
+impl Director {
+    /// The services, each with its servers in list order. The services themselves come in no particular order that
+    /// lasts; listings sort them.
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceView> {
+        self.control.services.iter().map(|service| self.service_view(service)).collect()
+    }
+
+    fn service_view(&self, service: &Service) -> ServiceView {
+        ServiceView {
+            spec: service.spec.clone(),
+            stats: service.estimator.reported(),
+            rates: service.estimator.rates(),
+            servers: service.list.iter().map(|&slot| self.server_view(slot)).collect(),
+        }
+    }
+
+    fn server_view(&self, slot: u32) -> ServerView {
+        let (server, live) = (self.servers.get(slot), self.servers.live(slot));
+        ServerView {
+            spec: server.spec,
+            active: live.active,
+            inactive: live.inactive(),
+            persistent: live.persistent,
+            stats: server.estimator.reported(),
+            rates: server.estimator.rates(),
+        }
+    }
+
+    /// A real server of an id, as long as it is in a service or connections point to it.
+    #[must_use]
+    pub fn server(&self, id: ServerId) -> Option<ServerView> {
+        self.servers.slot(id).map(|slot| self.server_view(slot))
+    }
+
+    /// What a server has counted up to this moment, not only up to the latest two-second tick, and never zeroed.
+    #[must_use]
+    pub fn server_counters(&self, id: ServerId) -> Option<Counters> {
+        self.servers.slot(id).and_then(|slot| self.flows.counters.get(slot as usize).copied())
+    }
+
+    /// The connections and templates, in no particular order.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let director = Director::new(Config::with_seed(7))?;
+    /// assert_eq!(director.connections().count(), 0);
+    /// # Ok::<(), lvs_core::ConfigError>(())
+    /// ```
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionView> + '_ {
+        let slab = &self.flows.table.slab;
+        slab.slots().map(|slot| slab.get(slot)).filter(|entry| !entry.is_over(self.now)).map(|entry| self.view(entry))
+    }
+
+    /// The connection of an id, if it still exists.
+    #[must_use]
+    pub fn connection(&self, id: ConnId) -> Option<ConnectionView> {
+        let entry = self.flows.table.slab.get(self.flows.table.slab.find(id)?);
+        (!entry.is_over(self.now)).then(|| self.view(entry))
+    }
+
+    fn view(&self, entry: &Entry) -> ConnectionView {
+        let family = entry.family();
+        // Above a template of every protocol stands the mark, as the kernel writes it: the first word of an address.
+        let target = match (entry.protocol(), family) {
+            (0, Family::V6) => Addr([entry.virtual_address().last(), 0, 0, 0]),
+            _ => entry.virtual_address(),
+        };
+        ConnectionView {
+            protocol: entry.protocol(),
+            client: SocketAddr::new(entry.client().to_ip(family), entry.client_port),
+            target: SocketAddr::new(target.to_ip(family), entry.virtual_port),
+            server: SocketAddr::new(entry.server_address().to_ip(entry.server_family()), entry.server_port),
+            state: state_name(entry),
+            expires_seconds: entry.expires.since(self.now).as_secs(),
+            engine: None,
+        }
+    }
+
+    /// How many connections and templates there are, those included whose deadline has come and that
+    /// [`advance`](Director::advance) has not taken away yet.
+    #[must_use]
+    pub const fn connection_count(&self) -> usize {
+        self.flows.table.slab.len()
+    }
+
+    /// Room for so many.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.flows.table.slab.capacity()
+    }
+
+    /// Bytes of memory that connections take, reserved when the director was built: table, index and timers.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.flows.memory()
+    }
+
+    /// How often each verdict was given.
+    #[must_use]
+    pub const fn reasons(&self) -> &super::ReasonCounts {
+        &self.reasons
+    }
+
+    /// Counters of the whole director, as of the latest two-second tick.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.control.estimator.reported()
+    }
+
+    /// Rates of the whole director.
+    #[must_use]
+    pub const fn rates(&self) -> Rates {
+        self.control.estimator.rates()
+    }
+
+    /// The rules, as `ipvsadm -S -n` writes them: [`load`](Director::load) reads them back.
+    #[must_use]
+    pub fn save(&self) -> String {
+        save::save(&self.services())
+    }
+
+    /// A listing, as `ipvsadm -L -n` prints it, to the character.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Listing};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.run("-A -t 192.0.2.10:80 -s rr")?;
+    /// assert!(director.listing(&Listing::default())?.ends_with("TCP  192.0.2.10:80 rr\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchService`] if one service is to be listed and does not exist.
+    pub fn listing(&self, wanted: &Listing) -> Result<String, ControlError> {
+        match wanted.content {
+            Content::Services => Ok(listing::listing(&self.listed(wanted)?, wanted)),
+            Content::Connections => Ok(listing::connections(&self.connections().collect::<Vec<_>>(), wanted)),
+            Content::Timeouts => {
+                let timeouts = &self.settings.timeouts;
+                let view = TimeoutsView { tcp: timeouts.tcp(), tcp_fin: timeouts.tcp_fin(), udp: timeouts.udp() };
+                Ok(listing::timeouts(&view))
+            }
+            Content::Daemons => Ok(listing::daemons(&[])),
+        }
+    }
+
+    fn listed(&self, wanted: &Listing) -> Result<Vec<ServiceView>, ControlError> {
+        let Some(key) = wanted.service else { return Ok(self.services()) };
+        let slot = self.control.services.find(&key).ok_or(ControlError::NoSuchService)?;
+        Ok(alloc::vec![self.service_view(self.control.services.get(slot))])
+    }
+
+    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn` or `ip_vs_stats`; `None` for other names.
+    #[must_use]
+    pub fn proc_file(&self, name: &str) -> Option<String> {
+        match name {
+            "ip_vs" => Some(proc::services(&self.services())),
+            "ip_vs_conn" => Some(proc::connections(&self.connections().collect::<Vec<_>>())),
+            "ip_vs_stats" => Some(proc::stats(&self.counters(), &self.rates())),
+            _ => None,
+        }
+    }
+}

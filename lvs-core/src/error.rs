@@ -1,0 +1,142 @@
+//! Why the control plane refuses: one small error per kind of operation, and where in a text it went wrong.
+
+use alloc::string::String;
+use core::fmt;
+
+/// Why a change to services, servers or settings was refused. Nothing was changed.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ControlError {
+    /// A service with this key exists already.
+    ServiceExists,
+    /// No service has this key.
+    NoSuchService,
+    /// No scheduler has this name.
+    NoSuchScheduler,
+    /// No persistence engine has this name.
+    NoSuchEngine,
+    /// The service has a server of this address and port already.
+    ServerExists,
+    /// The service has no server of this address and port.
+    NoSuchServer,
+    /// A server of another family than its service can only be reached through a tunnel.
+    FamilyNeedsTunnel,
+    /// Servers of another family cannot be added while a synchronisation daemon runs.
+    FamilyWhileSyncing,
+    /// The weight is above 2147483647.
+    WeightRange,
+    /// The lower threshold is above the upper one, or the upper one above 2147483647.
+    ThresholdRange,
+    /// The address cannot be a real server's: unspecified, multicast, broadcast, or IPv6 link-local.
+    AddressNotUnicast,
+    /// The IPv6 prefix length for persistence is not within 1 to 128, or the mask is of the other family.
+    NetmaskRange,
+    /// A firewall mark of 0 means "no mark".
+    MarkZero,
+    /// A GUE tunnel needs a UDP port.
+    TunnelPort,
+    /// More servers than the scheduler's table has places.
+    TooManyServers,
+    /// No room for another service or server.
+    Full,
+    /// A timeout is out of range.
+    TimeoutRange,
+    /// No tunable has this name.
+    NoSuchTunable,
+    /// The tunable does not take this value.
+    TunableRange,
+    /// This build cannot do that.
+    Unsupported,
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ServiceExists => "service already exists: edit it, or remove it first",
+            Self::NoSuchService => "no such service: add it first",
+            Self::NoSuchScheduler => "no such scheduler",
+            Self::NoSuchEngine => "no such persistence engine",
+            Self::ServerExists => "server already exists in this service: edit it, or remove it first",
+            Self::NoSuchServer => "no such server in this service",
+            Self::FamilyNeedsTunnel => "a server of another address family needs the tunnel method",
+            Self::FamilyWhileSyncing => "a server of another address family cannot be added while a sync daemon runs",
+            Self::WeightRange => "weight out of range: 0 to 2147483647",
+            Self::ThresholdRange => "threshold out of range: lower <= upper <= 2147483647",
+            Self::AddressNotUnicast => "server address is not unicast",
+            Self::NetmaskRange => "netmask out of range: an IPv4 mask, or an IPv6 prefix length of 1 to 128",
+            Self::MarkZero => "firewall mark must not be 0",
+            Self::TunnelPort => "a GUE tunnel needs a port",
+            Self::TooManyServers => "more servers than the scheduler's table has places",
+            Self::Full => "no room for another service or server",
+            Self::TimeoutRange => "timeout out of range",
+            Self::NoSuchTunable => "no such tunable",
+            Self::TunableRange => "value out of range for this tunable",
+            Self::Unsupported => "not supported",
+        })
+    }
+}
+
+impl core::error::Error for ControlError {}
+
+/// Why a line of rules was refused, and where. Nothing of the line was applied.
+///
+/// ```
+/// use lvs_core::{Config, Director};
+///
+/// let mut director = Director::new(Config::with_seed(7))?;
+/// let error = director.run("-A -t 192.0.2.10:80 -s fastest").unwrap_err();
+/// assert_eq!((error.line, error.column, error.word.as_str()), (1, 24, "fastest"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleError {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column where the word starts, in characters from 1; one past the end of the line if a word is missing.
+    pub column: u32,
+    /// The word that is wrong; empty if one is missing.
+    pub word: String,
+    /// What was expected there, or why the word cannot be had.
+    pub expected: String,
+    /// The refusal by the control plane behind it, if the line itself was well formed.
+    pub control: Option<ControlError>,
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}: ", self.line, self.column)?;
+        if self.word.is_empty() {
+            write!(f, "the line ends; expected {}", self.expected)
+        } else if self.control.is_some() {
+            write!(f, "`{}`: {}", self.word, self.expected)
+        } else {
+            write!(f, "`{}`: expected {}", self.word, self.expected)
+        }
+    }
+}
+
+impl core::error::Error for RuleError {}
+
+/// Why a director could not be built.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConfigError {
+    /// Room for no connection at all.
+    NoConnections,
+    /// Room for more connections than slots can number (2^31).
+    TooManyConnections,
+    /// There is not so much memory.
+    OutOfMemory,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoConnections => "the connection table needs room for at least one connection",
+            Self::TooManyConnections => "the connection table cannot hold more than 2^31 connections",
+            Self::OutOfMemory => "not enough memory for a connection table of that size",
+        })
+    }
+}
+
+impl core::error::Error for ConfigError {}

@@ -1,0 +1,119 @@
+//! Network address translation: one address, one port, and the checksums that cover them.
+//!
+//! Follows: NAT of IPVS. TCP and UDP checksums are updated by the difference (RFC 1624), so that errors stay errors; an
+//! absent UDP checksum is computed and put in; the CRC of SCTP, which covers ports alone, is computed anew when the port
+//! changes.
+
+use crate::addr::{Addr, Family};
+use crate::config::Checksum;
+use crate::flow::Protocol;
+use crate::verdict::Direction;
+use crate::wire::checksum::{Delta, Sum, pseudo_tail};
+use crate::wire::parse::Parsed;
+use crate::wire::{be16, crc32c, ipv4, ipv6, put16, transport};
+
+/// The new address and port of a packet: its destination on the way to the server, its source on the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Translation {
+    pub(crate) direction: Direction,
+    pub(crate) address: Addr,
+    pub(crate) port: u16,
+    /// What the new address adds to a sum.
+    pub(crate) address_delta: Delta,
+    /// What the new address and the new port add.
+    pub(crate) transport_delta: Delta,
+    /// Whether one is taken off the TTL.
+    pub(crate) decrement_ttl: bool,
+}
+
+/// Taking one off the TTL takes 0x0100 off the sum of the IPv4 header.
+const TTL_DELTA: u16 = !0x0100;
+
+/// Rewrites a packet in place. Its transport header is whole.
+#[inline]
+pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
+    match parsed.tuple.family {
+        Family::V4 => {
+            let at = match to.direction {
+                Direction::ToServer => ipv4::DESTINATION,
+                Direction::ToClient => ipv4::SOURCE,
+            };
+            let Some(header) = bytes.first_chunk_mut::<{ ipv4::MIN_LEN }>() else { return };
+            header[at..at + 4].copy_from_slice(&to.address.to_v4_bytes());
+            let mut sum =
+                Sum::word(u32::from(!be16(header, ipv4::CHECKSUM))).plus(Sum::word(u32::from(to.address_delta.0)));
+            if to.decrement_ttl {
+                header[ipv4::TTL] = header[ipv4::TTL].wrapping_sub(1);
+                sum = sum.plus(Sum::word(u32::from(TTL_DELTA)));
+            }
+            put16(header, ipv4::CHECKSUM, sum.checksum());
+        }
+        Family::V6 => {
+            let at = match to.direction {
+                Direction::ToServer => ipv6::DESTINATION,
+                Direction::ToClient => ipv6::SOURCE,
+            };
+            bytes[at..at + 16].copy_from_slice(&to.address.to_v6_bytes());
+            if to.decrement_ttl {
+                ipv6::decrement_hop_limit(bytes);
+            }
+        }
+    }
+    translate_transport(bytes, parsed, to, checksum);
+}
+
+#[inline]
+fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
+    let port_at = match to.direction {
+        Direction::ToServer => transport::DESTINATION_PORT,
+        Direction::ToClient => transport::SOURCE_PORT,
+    };
+    let segment = &mut bytes[parsed.transport..];
+    let old_port = be16(segment, port_at);
+    put16(segment, port_at, to.port);
+    match Protocol::from_number(parsed.tuple.protocol) {
+        Some(Protocol::Tcp) => update(segment, transport::TCP_CHECKSUM, to, checksum),
+        Some(Protocol::Udp) => update_udp(bytes, parsed, to, checksum),
+        Some(Protocol::Sctp) if old_port != to.port || checksum == Checksum::Partial => {
+            let crc = crc32c::sctp(segment);
+            segment[8..12].copy_from_slice(&crc.to_le_bytes());
+        }
+        Some(Protocol::Sctp) | None => {}
+    }
+}
+
+/// A checksum by the difference; of one left to the network card only the pseudo-header is there to be changed.
+#[inline]
+fn update(segment: &mut [u8], at: usize, to: &Translation, checksum: Checksum) {
+    let old = be16(segment, at);
+    let new = match checksum {
+        Checksum::Partial => !to.address_delta.apply(!old),
+        Checksum::Unverified | Checksum::Verified => to.transport_delta.apply(old),
+    };
+    put16(segment, at, new);
+}
+
+fn update_udp(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
+    let segment = &mut bytes[parsed.transport..];
+    if checksum == Checksum::Partial {
+        return update(segment, transport::UDP_CHECKSUM, to, checksum);
+    }
+    let old = be16(segment, transport::UDP_CHECKSUM);
+    let new = if old == 0 {
+        let len = u32::try_from(segment.len()).unwrap_or(u32::MAX);
+        let sum = Sum::of(segment).plus(pseudo_tail(parsed.tuple.protocol, len));
+        sum.plus(address_sum(bytes, parsed.tuple.family)).checksum()
+    } else {
+        to.transport_delta.apply(old)
+    };
+    // Zero would say that there is none (RFC 768).
+    put16(&mut bytes[parsed.transport..], transport::UDP_CHECKSUM, if new == 0 { 0xffff } else { new });
+}
+
+/// The sum of both addresses, which stand side by side in either header.
+fn address_sum(bytes: &[u8], family: Family) -> Sum {
+    match family {
+        Family::V4 => Sum::of(&bytes[ipv4::SOURCE..ipv4::DESTINATION + 4]),
+        Family::V6 => Sum::of(&bytes[ipv6::SOURCE..ipv6::DESTINATION + 16]),
+    }
+}

@@ -1,0 +1,14 @@
+//! What is balanced: virtual services and their real servers.
+//!
+//! `spec` is how a user describes them, `key` how they are found, `server` what is kept of a real server,
+//! `service` of a service, `table` finds services in the kernel's order and keeps the trash.
+
+pub(crate) mod key;
+pub(crate) mod server;
+#[expect(clippy::module_inception, reason = "the noun of the folder and of the file are the same")]
+pub(crate) mod service;
+pub(crate) mod spec;
+pub(crate) mod table;
+
+pub use key::{ServerId, ServiceId, ServiceKey};
+pub use spec::{GueChecksum, Method, Netmask, Persistence, SchedulerFlags, ServerSpec, ServiceSpec, Tunnel};

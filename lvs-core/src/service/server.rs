@@ -1,0 +1,223 @@
+//! What is kept of a real server: its description, and the small record that the packet path shares.
+
+use alloc::vec::Vec;
+
+use super::key::{ServerId, ServiceId, ServiceKey};
+use super::spec::ServerSpec;
+use crate::addr::Addr;
+use crate::stats::estimator::Estimator;
+use crate::time::Instant;
+
+/// The record of a real server that control and connections share: counted on state transitions, never per packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Live {
+    /// Connections in an active state.
+    pub(crate) active: u32,
+    /// All connections but templates.
+    pub(crate) total: u32,
+    /// Persistence templates.
+    pub(crate) persistent: u32,
+    pub(crate) weight: u32,
+    /// The latest weight that was not 0.
+    pub(crate) last_weight: u32,
+    upper: u32,
+    /// The lower threshold in force: the configured one, or three quarters of the upper one.
+    lower: u32,
+    /// The way there, in short: its MTU, whether there is a route, whether the server is this host.
+    pub(crate) mtu: u16,
+    pub(crate) reachable: bool,
+    pub(crate) local: bool,
+    available: bool,
+    overloaded: bool,
+}
+
+impl Live {
+    pub(crate) const fn is_available(&self) -> bool {
+        self.available
+    }
+
+    pub(crate) const fn is_overloaded(&self) -> bool {
+        self.overloaded
+    }
+
+    /// Connections that are not active.
+    pub(crate) const fn inactive(&self) -> u32 {
+        self.total.saturating_sub(self.active)
+    }
+
+    /// True while a connection or a template points here.
+    pub(crate) const fn is_referenced(&self) -> bool {
+        self.total > 0 || self.persistent > 0
+    }
+
+    /// A connection was bound. At the upper threshold the server is overloaded.
+    pub(crate) const fn bind(&mut self) {
+        self.total = self.total.wrapping_add(1);
+        if self.total == self.upper {
+            self.overloaded = self.total >= self.lower;
+        }
+    }
+
+    /// A connection is gone. Below the lower threshold the overload is over.
+    pub(crate) const fn unbind(&mut self) {
+        let before = self.total;
+        self.total = before.saturating_sub(1);
+        if before == self.lower {
+            self.overloaded = self.upper != 0 && self.total >= self.upper;
+        }
+    }
+
+    /// Takes over weight and thresholds of a new description.
+    fn configure(&mut self, spec: &ServerSpec, is_new: bool) {
+        self.weight = spec.weight;
+        if is_new || spec.weight != 0 {
+            self.last_weight = spec.weight;
+        }
+        let lower = if spec.lower != 0 { spec.lower } else { spec.upper - (spec.upper >> 2) };
+        self.upper = spec.upper;
+        self.lower = lower;
+    }
+
+    /// The overload flag after a change of thresholds (Linux 6.1.192).
+    const fn judge_overload(&mut self) {
+        if self.upper == 0 || self.total < self.lower {
+            self.overloaded = false;
+        } else if self.total >= self.upper {
+            self.overloaded = true;
+        }
+    }
+}
+
+/// A real server as the control plane knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Server {
+    pub(crate) spec: ServerSpec,
+    /// The service it belongs, or belonged, to.
+    pub(crate) service: ServiceKey,
+    /// That very service: a service of the same key made anew is another.
+    pub(crate) owner: ServiceId,
+    /// When the trash first found it without connections.
+    pub(crate) idle_since: Option<Instant>,
+    /// Source of tunnels to it.
+    pub(crate) tunnel_source: Addr,
+    pub(crate) estimator: Estimator,
+}
+
+/// All real servers of a director, those in the trash included. A slot is reused only when nothing points to it.
+#[derive(Debug, Default)]
+pub(crate) struct Servers {
+    live: Vec<Live>,
+    records: Vec<Option<Server>>,
+    generations: Vec<u32>,
+    free: Vec<u32>,
+}
+
+impl Servers {
+    /// Slots in use or once used: every slot is below this.
+    pub(crate) fn slots(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(crate) fn live(&self, slot: u32) -> &Live {
+        &self.live[slot as usize]
+    }
+
+    pub(crate) fn live_mut(&mut self, slot: u32) -> &mut Live {
+        &mut self.live[slot as usize]
+    }
+
+    pub(crate) fn id(&self, slot: u32) -> ServerId {
+        ServerId { slot, generation: self.generations[slot as usize] }
+    }
+
+    /// The record of a slot in use.
+    pub(crate) fn get(&self, slot: u32) -> &Server {
+        self.records[slot as usize].as_ref().expect("a slot that a service, the trash or a connection names is in use")
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> &mut Server {
+        self.records[slot as usize].as_mut().expect("a slot that a service, the trash or a connection names is in use")
+    }
+
+    pub(crate) fn spec(&self, slot: u32) -> &ServerSpec {
+        &self.get(slot).spec
+    }
+
+    /// The slot of an id that names something, in a service or in the trash.
+    pub(crate) fn slot(&self, id: ServerId) -> Option<u32> {
+        let known = self.generations.get(id.slot as usize) == Some(&id.generation);
+        (known && self.records[id.slot as usize].is_some()).then_some(id.slot)
+    }
+
+    /// True for a slot that a server has, in a service or in the trash.
+    pub(crate) fn is_in_use(&self, slot: u32) -> bool {
+        self.records.get(slot as usize).is_some_and(Option::is_some)
+    }
+
+    /// True if the id names a server that is in a service now.
+    pub(crate) fn is_available(&self, id: ServerId) -> bool {
+        self.slot(id).is_some_and(|slot| self.live(slot).available)
+    }
+
+    /// Takes a slot for a server that is new to the director, and makes it available. `None` if there are 2^32.
+    pub(crate) fn insert(&mut self, spec: ServerSpec, service: ServiceKey, owner: ServiceId) -> Option<u32> {
+        let server = Server {
+            spec,
+            service,
+            owner,
+            idle_since: None,
+            tunnel_source: Addr::UNSPECIFIED,
+            estimator: Estimator::default(),
+        };
+        let mut live = Live { available: true, ..Live::default() };
+        live.configure(&spec, true);
+        live.judge_overload();
+        if let Some(slot) = self.free.pop() {
+            self.live[slot as usize] = live;
+            self.records[slot as usize] = Some(server);
+            return Some(slot);
+        }
+        let slot = u32::try_from(self.live.len()).ok()?;
+        self.live.push(live);
+        self.records.push(Some(server));
+        self.generations.push(0);
+        Some(slot)
+    }
+
+    /// Takes a server back from the trash under a new description; its connection counts and its overload survive.
+    pub(crate) fn revive(&mut self, slot: u32, spec: ServerSpec, owner: ServiceId) {
+        let server = self.get_mut(slot);
+        let thresholds = (server.spec.upper, server.spec.lower);
+        (server.spec, server.owner, server.idle_since) = (spec, owner, None);
+        let live = self.live_mut(slot);
+        live.available = true;
+        live.configure(&spec, true);
+        if thresholds != (spec.upper, spec.lower) {
+            live.judge_overload();
+        }
+    }
+
+    /// Gives a server another description. Its address stays.
+    pub(crate) fn edit(&mut self, slot: u32, spec: ServerSpec) {
+        let server = self.get_mut(slot);
+        let thresholds = (server.spec.upper, server.spec.lower);
+        server.spec = spec;
+        let live = self.live_mut(slot);
+        live.configure(&spec, false);
+        if thresholds != (spec.upper, spec.lower) {
+            live.judge_overload();
+        }
+    }
+
+    /// The server has left its service; its connections still point to it.
+    pub(crate) fn retire(&mut self, slot: u32) {
+        self.live_mut(slot).available = false;
+    }
+
+    /// Nothing points to the server any more: its slot may be taken by another.
+    pub(crate) fn free(&mut self, slot: u32) {
+        self.records[slot as usize] = None;
+        self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);
+        self.free.push(slot);
+    }
+}

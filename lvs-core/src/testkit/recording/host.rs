@@ -1,0 +1,231 @@
+//! The host around the director, as a recording's `net` steps describe it: interfaces, neighbours, routes.
+
+use std::net::IpAddr;
+use std::string::String;
+use std::vec::Vec;
+
+use serde_json::Value;
+
+use super::packet::{Fields, ICMP, ICMPV6, SCTP, TCP, UDP, describe, has_dont_fragment, mac_of};
+use crate::{Director, Path};
+
+/// One interface.
+#[derive(Debug)]
+struct Interface {
+    name: String,
+    mark: u32,
+    mtu: usize,
+    neighbours: Vec<IpAddr>,
+    /// Destination network and the neighbour that leads there.
+    routes: Vec<(Network, IpAddr)>,
+    addresses: Vec<(IpAddr, u8)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        let bits = |ip: IpAddr| match ip {
+            IpAddr::V4(a) => u128::from(a.to_bits()) << 96,
+            IpAddr::V6(a) => a.to_bits(),
+        };
+        let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+        self.address.is_ipv4() == address.is_ipv4() && (bits(self.address) ^ bits(address)) & mask == 0
+    }
+}
+
+/// Where a packet leaves: the interface, the neighbour's Ethernet address, the largest packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) interface: String,
+    pub(super) mac: String,
+    pub(super) mtu: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    interfaces: Vec<Interface>,
+}
+
+impl Host {
+    /// Takes up a `net` step, and tells the director what it has to know of it. `None` if the step is malformed.
+    pub(super) fn add(&mut self, step: &Value, director: &mut Director) -> Option<()> {
+        let texts = |name: &str| step[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut interface = Interface {
+            name: step["if"].as_str()?.into(),
+            mark: u32::try_from(step["mark"].as_u64().unwrap_or(0)).ok()?,
+            mtu: usize::try_from(step["mtu"].as_u64().unwrap_or(1500)).ok()?,
+            neighbours: texts("neigh").map(|text| text.parse().ok()).collect::<Option<_>>()?,
+            routes: Vec::new(),
+            addresses: Vec::new(),
+        };
+        for text in texts("addr") {
+            let (address, prefix) = text.split_once('/')?;
+            interface.addresses.push((address.parse().ok()?, prefix.parse().ok()?));
+        }
+        for text in texts("routes") {
+            let (network, neighbour) = text.split_once(" via ")?;
+            let neighbour: IpAddr = neighbour.trim().parse().ok()?;
+            interface.routes.push((network_of(network, neighbour)?, neighbour));
+        }
+        self.interfaces.push(interface);
+        self.tell(director);
+        Some(())
+    }
+
+    fn tell(&self, director: &mut Director) {
+        let own = self.interfaces.iter().flat_map(|i| i.addresses.iter().map(|(address, _)| *address));
+        director.set_local_addresses(own.collect());
+        let mut towards_clients = (None, None);
+        for interface in &self.interfaces {
+            let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX);
+            for &neighbour in &interface.neighbours {
+                let mut path = Path::new(mtu);
+                if let Some(source) = interface.address(neighbour.is_ipv4()) {
+                    path = path.tunnel_source(source);
+                }
+                director.set_path(neighbour, path);
+            }
+            for (network, _) in &interface.routes {
+                match interface.address(network.address.is_ipv4()) {
+                    Some(IpAddr::V4(address)) if network.prefix == 0 => towards_clients.0 = Some(address),
+                    Some(IpAddr::V6(address)) if network.prefix == 0 => towards_clients.1 = Some(address),
+                    _ => {}
+                }
+            }
+        }
+        director.set_client_side_addresses(towards_clients.0, towards_clients.1);
+    }
+
+    pub(super) fn mark(&self, interface: &str) -> u32 {
+        self.interfaces.iter().find(|i| i.name == interface).map_or(0, |i| i.mark)
+    }
+
+    pub(super) fn owns(&self, address: IpAddr) -> bool {
+        self.interfaces.iter().any(|i| i.addresses.iter().any(|(own, _)| *own == address))
+    }
+
+    /// The way to an address: a neighbour, a host on a connected network, or where a route leads.
+    pub(super) fn way(&self, address: IpAddr) -> Option<Way> {
+        let way = |interface: &Interface, hop: IpAddr| Way {
+            interface: interface.name.clone(),
+            mac: mac_of(hop),
+            mtu: interface.mtu,
+        };
+        if let Some(interface) = self.interfaces.iter().find(|i| i.neighbours.contains(&address)) {
+            return Some(way(interface, address));
+        }
+        let routes = self.interfaces.iter().flat_map(|i| i.routes.iter().map(move |(network, hop)| (i, network, *hop)));
+        routes
+            .filter(|(_, network, _)| network.contains(address))
+            .max_by_key(|(_, network, _)| network.prefix)
+            .map(|(interface, _, hop)| way(interface, hop))
+    }
+
+    /// What the host's own stack does with a packet that it is to forward, before the director sees it: an error to the
+    /// sender, by type and code, or nothing.
+    pub(super) fn refuses(&self, fields: &Fields, packet: &[u8]) -> Option<[u8; 2]> {
+        let is_v4 = fields.source.is_ipv4();
+        let Some(way) = self.way(fields.destination) else { return Some(if is_v4 { [3, 0] } else { [1, 0] }) };
+        if fields.ttl <= 1 {
+            return Some(if is_v4 { [11, 0] } else { [3, 0] });
+        }
+        let must_fit = !is_v4 || has_dont_fragment(packet);
+        (must_fit && fields.len > way.mtu).then_some(if is_v4 { [3, 4] } else { [2, 0] })
+    }
+}
+
+impl Interface {
+    fn address(&self, v4: bool) -> Option<IpAddr> {
+        self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == v4)
+    }
+}
+
+fn network_of(text: &str, neighbour: IpAddr) -> Option<Network> {
+    if text.trim() == "default" {
+        return Some(Network { address: neighbour, prefix: 0 });
+    }
+    let (address, prefix) = text.trim().split_once('/')?;
+    Some(Network { address: address.parse().ok()?, prefix: prefix.parse().ok()? })
+}
+
+/// Is this what the host answers to a packet that was passed to it, for one of its own addresses? An error says what was
+/// expected.
+pub(super) fn answers_passed(fields: &Fields, packet: &[u8], answers: &[Vec<u8>]) -> Result<(), String> {
+    let kind = packet.get(fields.transport).copied();
+    let wanted = match (fields.protocol, kind) {
+        (TCP, _) => {
+            let is_reset = packet.get(fields.transport + 13).is_some_and(|flags| flags & 4 != 0);
+            if is_reset { Wanted::Nothing } else { Wanted::Reset }
+        }
+        (UDP, _) if fields.source.is_ipv4() => Wanted::Error([3, 3]),
+        (UDP, _) => Wanted::Error([1, 4]),
+        (SCTP, _) if fields.source.is_ipv4() => Wanted::Error([3, 2]),
+        (SCTP, _) => Wanted::Error([4, 1]),
+        (ICMP, Some(8)) => Wanted::Echo(0),
+        (ICMPV6, Some(128)) => Wanted::Echo(129),
+        (ICMP | ICMPV6, _) => Wanted::Nothing,
+        _ => Wanted::Error([3, 2]),
+    };
+    let right = match (wanted, answers) {
+        (Wanted::Nothing, []) => true,
+        (Wanted::Nothing, _) | (_, []) => false,
+        (wanted, [answer]) => wanted.is(fields, packet, answer),
+        _ => false,
+    };
+    let seen: Vec<String> = answers.iter().map(|answer| describe(answer)).collect();
+    if right { Ok(()) } else { Err(std::format!("{} by the host, not {seen:?}", wanted.name())) }
+}
+
+/// Is this an error of the host's to the sender of a packet?
+pub(super) fn is_host_error(fields: &Fields, kind: [u8; 2], answer: &[u8]) -> bool {
+    let Some(error) = Fields::read(answer) else { return false };
+    matches!(error.protocol, ICMP | ICMPV6)
+        && error.destination == fields.source
+        && answer.get(error.transport..error.transport + 2) == Some(&kind)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Nothing,
+    Reset,
+    Error([u8; 2]),
+    Echo(u8),
+}
+
+impl Wanted {
+    fn is(self, fields: &Fields, packet: &[u8], answer: &[u8]) -> bool {
+        let Some(seen) = Fields::read(answer) else { return false };
+        let ends = seen.source == fields.destination && seen.destination == fields.source;
+        match self {
+            Self::Nothing => false,
+            Self::Reset => {
+                let reversed = fields.ports(packet).map(|(from, to)| (to, from));
+                let is_reset = answer.get(seen.transport + 13).is_some_and(|flags| flags & 4 != 0);
+                ends && seen.protocol == TCP && seen.ports(answer) == reversed && is_reset
+            }
+            Self::Error(kind) => {
+                let quote = answer.get(seen.transport + 8..).unwrap_or_default();
+                ends && is_host_error(fields, kind, answer) && packet.starts_with(quote)
+            }
+            Self::Echo(kind) => {
+                let head = fields.transport + 4;
+                ends && answer.get(seen.transport) == Some(&kind)
+                    && answer.get(seen.transport + 4..seen.len) == packet.get(head..fields.len)
+            }
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no answer",
+            Self::Reset => "one reset",
+            Self::Error(_) => "one ICMP error",
+            Self::Echo(_) => "one echo reply",
+        }
+    }
+}

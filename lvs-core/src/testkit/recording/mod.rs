@@ -1,0 +1,340 @@
+//! Recordings of a real kernel, played against the library.
+//!
+//! A recording is JSON lines, one step each, with what the kernel did: packets sent, listings printed. [`play`] does the
+//! same steps with a director, through its public interface, and says where it differs. `host` is what surrounds a
+//! director (routes, neighbours, the local stack), `packet` reads packets independently of the library, `listing`
+//! compares texts.
+//!
+//! Compared are: every byte of every packet, its next hop, and that there is one, or none; listings of services to the
+//! byte; listings of connections as sets, the seconds left within one. Not compared is what a kernel draws at random:
+//! the identification of IPv4 headers without "don't fragment", the flow label and the UDP source port of its own
+//! packets.
+
+mod host;
+mod listing;
+mod packet;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::format;
+use std::net::IpAddr;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use serde_json::Value;
+
+use self::host::{Host, Way, answers_passed, is_host_error};
+use self::listing::Compared;
+use self::packet::{Fields, UDP, describe, from_hex, header_is_right, one_hop_on, reassemble};
+use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict};
+
+/// What playing a recording came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many steps the recording has.
+    pub steps: usize,
+    /// The steps that differ.
+    pub differences: Vec<Difference>,
+}
+
+/// A step that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Which, from 0.
+    pub step: usize,
+    /// When, in milliseconds of the recording, as it is written there.
+    pub time_ms: String,
+    /// The step itself, as recorded.
+    pub action: String,
+    /// What the kernel did.
+    pub expected: String,
+    /// What the library did.
+    pub got: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  step {} at {} ms: {}", self.step, self.time_ms, self.action)?;
+        writeln!(f, "    expected: {}", self.expected.replace('\n', "\n              "))?;
+        write!(f, "    got:      {}", self.got.replace('\n', "\n              "))
+    }
+}
+
+/// Plays a recording: `text` is its lines.
+///
+/// ```
+/// use lvs_core::testkit::recording::play;
+///
+/// let recording = r#"{"step": {"op": "ipvsadm", "args": "-Ln"}, "t_ms": 1.5, "rc": 0, "stdout": "nothing", "out": []}"#;
+/// let report = play(recording)?;
+/// assert_eq!((report.steps, report.differences.len()), (1, 1));
+/// # Ok::<(), lvs_core::testkit::recording::Unreadable>(())
+/// ```
+///
+/// # Errors
+/// [`Unreadable`] if the text is no recording.
+pub fn play(text: &str) -> Result<Report, Unreadable> {
+    let mut player = Player::new();
+    let mut report = Report { steps: 0, differences: Vec::new() };
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong = |what: &str| Unreadable { line: number + 1, what: what.to_string() };
+        let record: Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+        let time = record["t_ms"].as_f64().ok_or_else(|| wrong("no t_ms"))?;
+        let step = &record["step"];
+        let op = step["op"].as_str().ok_or_else(|| wrong("no step.op"))?;
+        let compared = player.step(op, step, &record, time).ok_or_else(|| wrong("a malformed step"))?;
+        if let Err((expected, got)) = compared {
+            let action = if op == "tx" { describe_tx(step) } else { step.to_string() };
+            let time_ms = record["t_ms"].to_string();
+            report.differences.push(Difference { step: report.steps, time_ms, action, expected, got });
+        }
+        report.steps += 1;
+    }
+    Ok(report)
+}
+
+fn describe_tx(step: &Value) -> String {
+    let packet = step["hex"].as_str().and_then(from_hex).map_or_else(String::new, |bytes| describe(&bytes));
+    format!("packet on {}: {packet}", step["if"].as_str().unwrap_or_default())
+}
+
+/// A text that is no recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: not a recorded step: {}", self.line, self.what)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// Room in front of each packet.
+const HEADROOM: usize = 128;
+/// Room behind each packet: an ICMP error about a packet of any length fits.
+const TAILROOM: usize = 1600;
+
+struct Player {
+    director: Director,
+    host: Host,
+    /// The UDP source port of each flow's tunnel packets: one for each.
+    tunnel_ports: BTreeMap<Vec<u8>, u16>,
+}
+
+/// A frame that the kernel sent.
+struct Frame {
+    interface: String,
+    mac: String,
+    bytes: Vec<u8>,
+}
+
+impl Player {
+    fn new() -> Self {
+        let config = Config { connections: 1 << 16, ..Config::with_seed(1) };
+        let director = Director::new(config).expect("a table of 65536 connections can be built");
+        Self { director, host: Host::default(), tunnel_ports: BTreeMap::new() }
+    }
+
+    /// Does one step; `None` if it is malformed.
+    fn step(&mut self, op: &str, step: &Value, record: &Value, time_ms: f64) -> Option<Compared> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and short")]
+        let now = Instant::from_nanos((time_ms * 1e6) as u64);
+        while self.director.advance(now, usize::MAX).more {}
+        if record["skipped"].as_bool() == Some(true) {
+            return Some(Ok(()));
+        }
+        let frames = frames(record)?;
+        match op {
+            "net" => self.host.add(step, &mut self.director).map(Ok),
+            "sh" => Some(Ok(())),
+            "ipvsadm" => Some(self.ipvsadm(step["args"].as_str()?, record)),
+            "sysctl" => {
+                let set = self.director.set_tunable(step["key"].as_str()?, step["value"].as_str()?);
+                Some(same_status(record, set.is_ok(), &format!("{set:?}")))
+            }
+            "proc" => {
+                let (file, expected) = (step["file"].as_str()?, record["stdout"].as_str()?);
+                let got = self.director.proc_file(file).unwrap_or_default();
+                Some(match file {
+                    "ip_vs_conn" => listing::same_connections(expected, &got),
+                    "ip_vs" => listing::same_services(expected, &got),
+                    _ => listing::same_text(expected, &got),
+                })
+            }
+            "sleep" => Some(nothing_left(&frames)),
+            "tx" => Some(self.transmit(step["if"].as_str()?, from_hex(step["hex"].as_str()?)?, &frames, now)),
+            _ => None,
+        }
+    }
+
+    fn ipvsadm(&mut self, args: &str, record: &Value) -> Compared {
+        let run = self.director.run(args);
+        let refused = run.as_ref().err().map(ToString::to_string);
+        same_status(record, run.is_ok(), refused.as_deref().unwrap_or("done"))?;
+        let (expected, got) = (record["stdout"].as_str().unwrap_or_default(), run.unwrap_or_default());
+        if expected.starts_with("IPVS connection entries") {
+            listing::same_connection_listing(expected, &got)
+        } else if args.contains("--nosort") {
+            listing::same_services(expected, &got)
+        } else {
+            listing::same_text(expected, &got)
+        }
+    }
+
+    /// A packet arrives.
+    fn transmit(&mut self, interface: &str, packet: Vec<u8>, frames: &[Frame], now: Instant) -> Compared {
+        let Some(fields) = Fields::read(&packet) else {
+            return Err(("a readable packet".to_string(), describe(&packet)));
+        };
+        let is_ours = self.host.owns(fields.destination);
+        let mut packet = packet;
+        if !is_ours {
+            if let Some(kind) = self.host.refuses(&fields, &packet) {
+                return refused_by_host(&fields, kind, frames);
+            }
+            packet = one_hop_on(&packet);
+        }
+        let mut buffer = vec_with_room(&packet);
+        let mut held = Packet::new(&mut buffer, HEADROOM, packet.len()).expect("made with room");
+        let hook = if is_ours { Hook::Local } else { Hook::Forward };
+        let meta = Meta { hook, ..Meta::marked(self.host.mark(interface)) };
+        let verdict = self.director.process(now, &mut held, meta);
+        let after = held.bytes().to_vec();
+        match verdict {
+            Verdict::Drop(reason) => nothing_left(frames).map_err(|(e, _)| (e, format!("dropped: {reason}"))),
+            Verdict::Pass(reason) if is_ours => {
+                let answers: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
+                let back = self.host.way(fields.source);
+                let well_sent = frames.iter().all(|frame| back.as_ref().is_some_and(|way| frame.went(way)));
+                answers_passed(&fields, &packet, &answers)
+                    .and(if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
+                    .map_err(|wanted| (shown(frames), format!("passed ({reason}), which means {wanted}")))
+            }
+            Verdict::Pass(_) => self.same_frame(&packet, fields.destination, frames, "passed"),
+            Verdict::Reply(reply) => {
+                let mut ours = after;
+                if let [frame] = frames
+                    && frame.bytes.len() == ours.len()
+                    && header_is_right(&frame.bytes)
+                    && frame.bytes[0] >> 4 == ours[0] >> 4
+                {
+                    packet::take_over_random_header(&mut ours, &frame.bytes);
+                }
+                self.same_frame(&ours, reply.next_hop, frames, "answered")
+            }
+            Verdict::Forward(out) => {
+                let mut ours = after;
+                if out.method == Method::Tun && out.direction == Direction::ToServer {
+                    self.take_over_tunnel(&mut ours, &packet, frames);
+                }
+                self.same_frame(&ours, out.next_hop, frames, "forwarded")
+            }
+        }
+    }
+
+    /// Takes over what a kernel draws for tunnel packets: the identification where there is no "don't fragment", and the
+    /// UDP source port, of which there is one for each flow.
+    fn take_over_tunnel(&mut self, ours: &mut [u8], inner: &[u8], frames: &[Frame]) {
+        let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
+        let Some(theirs) = reassemble(&bytes) else { return };
+        let (Some(a), Some(b)) = (Fields::read(ours), Fields::read(&theirs)) else { return };
+        if a.protocol != b.protocol || a.source.is_ipv4() != b.source.is_ipv4() {
+            return;
+        }
+        if a.source.is_ipv4() && !packet::has_dont_fragment(ours) {
+            packet::take_over_random_header(ours, &theirs);
+        }
+        if a.protocol != UDP {
+            return;
+        }
+        let (Some((port, _)), Some(flow)) = (b.ports(&theirs), flow_key(inner)) else { return };
+        let known = *self.tunnel_ports.entry(flow).or_insert(port);
+        if known == port && (32768..60999).contains(&port) {
+            packet::take_over_source_port(ours, &theirs);
+        }
+    }
+
+    /// Exactly this packet left, towards that next hop, whole or in fragments.
+    fn same_frame(&self, ours: &[u8], next_hop: IpAddr, frames: &[Frame], what: &str) -> Compared {
+        let way = self.host.way(next_hop);
+        let got = || {
+            let way = way.as_ref().map_or_else(|| "nowhere".to_string(), |w| format!("{} {}", w.interface, w.mac));
+            format!("{what} to {next_hop} ({way}): {}", describe(ours))
+        };
+        let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
+        let well_sent = way.as_ref().is_some_and(|way| frames.iter().all(|frame| frame.went(way)));
+        if well_sent && reassemble(&bytes).is_some_and(|whole| whole == ours) {
+            Ok(())
+        } else {
+            Err((shown(frames), got()))
+        }
+    }
+}
+
+impl Frame {
+    fn went(&self, way: &Way) -> bool {
+        self.interface == way.interface && self.mac == way.mac
+    }
+}
+
+fn frames(record: &Value) -> Option<Vec<Frame>> {
+    let frames = record["out"].as_array().into_iter().flatten();
+    frames
+        .map(|frame| {
+            Some(Frame {
+                interface: frame["if"].as_str()?.to_string(),
+                mac: frame["dmac"].as_str()?.to_string(),
+                bytes: from_hex(frame["hex"].as_str()?)?,
+            })
+        })
+        .collect()
+}
+
+fn shown(frames: &[Frame]) -> String {
+    if frames.is_empty() {
+        return "nothing".to_string();
+    }
+    let lines: Vec<String> =
+        frames.iter().map(|f| format!("{} {}: {}", f.interface, f.mac, describe(&f.bytes))).collect();
+    lines.join("\n")
+}
+
+fn nothing_left(frames: &[Frame]) -> Compared {
+    if frames.is_empty() { Ok(()) } else { Err((shown(frames), "nothing".to_string())) }
+}
+
+fn refused_by_host(fields: &Fields, kind: [u8; 2], frames: &[Frame]) -> Compared {
+    match frames {
+        [frame] if is_host_error(fields, kind, &frame.bytes) => Ok(()),
+        _ => Err((shown(frames), format!("an ICMP error of the host's, type {} code {}", kind[0], kind[1]))),
+    }
+}
+
+/// The kernel's exit status, zero or not, and ours.
+fn same_status(record: &Value, done: bool, what: &str) -> Compared {
+    let expected = record["rc"].as_i64().unwrap_or(0);
+    if (expected == 0) == done {
+        return Ok(());
+    }
+    let stderr = record["stderr"].as_str().unwrap_or_default();
+    Err((format!("exit status {expected} {stderr}"), what.to_string()))
+}
+
+/// What identifies the flow of a packet inside a tunnel.
+fn flow_key(packet: &[u8]) -> Option<Vec<u8>> {
+    let fields = Fields::read(packet)?;
+    let ports = packet.get(fields.transport..fields.transport + 4)?;
+    Some([format!("{} {} {}", fields.source, fields.destination, fields.protocol).as_bytes(), ports].concat())
+}
+
+fn vec_with_room(packet: &[u8]) -> Vec<u8> {
+    let mut buffer = std::vec![0; HEADROOM + packet.len() + TAILROOM];
+    buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
+    buffer
+}

@@ -1,0 +1,180 @@
+//! What the director says of a packet: one verdict, and for every refusal a named reason.
+//!
+//! A bad packet is no error: it gets a verdict, is left untouched, and is counted under its reason.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::conn::ConnId;
+use crate::service::{Method, ServerId};
+
+/// The answer to one packet.
+///
+/// On [`Pass`](Verdict::Pass) and [`Drop`](Verdict::Drop) the packet's bytes are as they came.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not the director's business: the host goes on with it as if there were no director.
+    Pass(PassReason),
+    /// Send the packet, rewritten in place, to [`Forward::next_hop`].
+    Forward(Forward),
+    /// The packet was replaced, in place, by an ICMP error: send that to [`Reply::next_hop`].
+    Reply(Reply),
+    /// Discard the packet.
+    Drop(DropReason),
+}
+
+/// Where a forwarded packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The host to hand the packet to: the real server, or the client for a reply. Finding the way there, and taking
+    /// one off the TTL of a reply as any router does, is the host's business.
+    pub next_hop: IpAddr,
+    /// Which way the packet goes.
+    pub direction: Direction,
+    /// How it was rewritten.
+    pub method: Method,
+    /// The connection it belongs to; `None` for one-packet scheduling, which keeps none.
+    pub connection: Option<ConnId>,
+    /// The real server at the other end.
+    pub server: Option<ServerId>,
+}
+
+/// Which way a packet goes through the director.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the client to the real server.
+    ToServer,
+    /// From the real server to the client.
+    ToClient,
+}
+
+/// An ICMP error that the director built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The sender of the packet that drew the error.
+    pub next_hop: IpAddr,
+    /// Why.
+    pub reason: ReplyReason,
+}
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal, $text:literal;)+ }) => {
+        $(#[$doc])*
+        #[non_exhaustive]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$variant_doc])* $variant = $value,)+ }
+
+        impl $name {
+            /// Every reason, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name that counters, logs and the other languages use.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a packet was passed to the host.
+    PassReason {
+        /// No service has its destination, and no connection knows it.
+        NoService = 1, "no-service";
+        /// A protocol that IPVS does not balance, or an extension header chain that leads to none.
+        UnsupportedProtocol = 2, "unsupported-protocol";
+        /// There is a service, but the packet does not open a connection and belongs to none (TCP without SYN, or with
+        /// RST).
+        NotAnOpening = 3, "not-an-opening";
+        /// From port 20: the FTP data port is never scheduled.
+        FtpDataPort = 4, "ftp-data-port";
+        /// A packet of this host that answers a connection of a real server here.
+        LocalReply = 5, "local-reply";
+        /// The real server is this host: the packet is for the local stack, as it is.
+        LocalServer = 6, "local-server";
+        /// A part of a fragmented packet: the host puts it together first.
+        Fragment = 7, "fragment";
+        /// Seen where packets are forwarded, and no reply of a real server: requests are never taken up there.
+        Forwarded = 8, "forwarded";
+        /// No service was ever added, so nothing is looked at.
+        NotEnabled = 9, "not-enabled";
+        /// The service of port 21 was found for another port, and has no such connection.
+        FtpNoDestination = 10, "ftp-no-destination";
+        /// The connection's server is deleted and `expire_nodest_conn` ended the connection; the packet opens none.
+        ConnectionEnded = 11, "connection-ended";
+    }
+}
+
+reasons! {
+    /// Why a packet was dropped.
+    DropReason {
+        /// No bytes at all, or neither version 4 nor 6.
+        NotIp = 1, "not-ip";
+        /// The IP header is cut off, or its length fields contradict the packet's.
+        TruncatedIp = 2, "truncated-ip";
+        /// The IPv4 header checksum is wrong.
+        IpChecksum = 3, "ip-checksum";
+        /// The TCP or UDP header is cut off.
+        TruncatedTransport = 4, "truncated-transport";
+        /// No room in front of the packet for what has to be put there.
+        NoHeadroom = 5, "no-headroom";
+        /// The connection table is full.
+        TableFull = 6, "table-full";
+        /// The connection's server is deleted.
+        ServerGone = 7, "server-gone";
+        /// Too big for the path, and no error may be sent about it.
+        TooBig = 8, "too-big";
+        /// Dropped by the `drop_packet` defence.
+        DropPacket = 9, "drop-packet-defence";
+        /// Its time to live is over, and no error may be sent about it.
+        TtlExceeded = 10, "ttl-exceeded";
+        /// The path leaves too small an MTU inside the tunnel.
+        TunnelMtu = 11, "tunnel-mtu";
+        /// A tunnelled packet would be longer than IP allows.
+        TooLong = 12, "too-long";
+        /// A real server on this host's loopback, or a packet from it to the outside.
+        Loopback = 13, "loopback";
+        /// The connection has no server any more to build a tunnel for.
+        NoServer = 14, "no-server";
+        /// An ICMP error is due, but there is no address of the host's to send it from.
+        NoErrorSource = 15, "no-error-source";
+    }
+}
+
+reasons! {
+    /// Why the director answers a packet with an ICMP error.
+    ReplyReason {
+        /// No real server can take the connection: port unreachable.
+        NoDestination = 1, "no-destination";
+        /// The time to live is over: time exceeded.
+        TtlExceeded = 2, "ttl-exceeded";
+        /// Too big for the path to the real server: fragmentation needed, or packet too big.
+        TooBig = 3, "too-big";
+        /// No route to the real server: host or address unreachable.
+        NoRoute = 4, "no-route";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_within_a_kind() {
+        let names: BTreeSet<_> = DropReason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), DropReason::ALL.len());
+        let names: BTreeSet<_> = PassReason::ALL.iter().map(|r| r.name()).collect();
+        assert_eq!(names.len(), PassReason::ALL.len());
+    }
+}

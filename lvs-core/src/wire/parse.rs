@@ -1,0 +1,268 @@
+//! One look at a packet, whose result every later stage uses.
+//!
+//! Follows: what the kernel's IP layer makes sure of before IPVS sees a packet, and then IPVS: ports are the first four
+//! bytes behind the IP headers.
+
+use super::checksum::Sum;
+use super::transport::{self, TcpFlags};
+use super::{be16, ipv4, ipv6};
+use crate::addr::{Addr, Family};
+use crate::flow::{Protocol, Tuple};
+use crate::verdict::DropReason;
+
+/// What is known of a packet. Every offset and length in it is within the packet's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parsed {
+    pub(crate) tuple: Tuple,
+    /// Bytes of the IP packet; what the buffer holds behind them is padding.
+    pub(crate) len: usize,
+    /// Where the transport header begins.
+    pub(crate) transport: usize,
+    pub(crate) ttl: u8,
+    /// Type of service, or traffic class.
+    pub(crate) tos: u8,
+    pub(crate) dont_fragment: bool,
+    pub(crate) tcp_flags: TcpFlags,
+    /// Type of the first SCTP chunk, if its header is there.
+    pub(crate) sctp_chunk: Option<u8>,
+    pub(crate) shape: Shape,
+}
+
+/// How much of the transport header can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A protocol that is not balanced, or an extension header chain without an end.
+    Unsupported,
+    /// Part of a fragmented packet.
+    Fragment,
+    /// Not even the ports.
+    NoPorts,
+    /// The ports, but not the whole fixed header.
+    PortsOnly,
+    /// The fixed header.
+    Whole,
+}
+
+/// Reads a packet that begins with its IP header.
+///
+/// `verify` asks for the IPv4 header checksum to be right.
+#[inline]
+pub(crate) fn parse(bytes: &[u8], verify: bool) -> Result<Parsed, DropReason> {
+    match bytes.first().map(|first| first >> 4) {
+        Some(4) => parse_v4(bytes, verify),
+        Some(6) => parse_v6(bytes),
+        _ => Err(DropReason::NotIp),
+    }
+}
+
+#[inline]
+fn parse_v4(bytes: &[u8], verify: bool) -> Result<Parsed, DropReason> {
+    let header: &[u8; ipv4::MIN_LEN] = bytes.first_chunk().ok_or(DropReason::TruncatedIp)?;
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let len = usize::from(be16(header, ipv4::TOTAL_LENGTH));
+    if header_len < ipv4::MIN_LEN || len < header_len || len > bytes.len() {
+        return Err(DropReason::TruncatedIp);
+    }
+    if verify {
+        let sum = if header_len == ipv4::MIN_LEN { Sum::of(header) } else { Sum::of(&bytes[..header_len]) };
+        if sum.fold() != 0xffff {
+            return Err(DropReason::IpChecksum);
+        }
+    }
+    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let fragment = be16(header, ipv4::FRAGMENT);
+    let mut parsed = Parsed {
+        tuple: Tuple {
+            family: Family::V4,
+            protocol: header[ipv4::PROTOCOL],
+            source: Addr::v4(word(ipv4::SOURCE)),
+            destination: Addr::v4(word(ipv4::DESTINATION)),
+            source_port: 0,
+            destination_port: 0,
+        },
+        len,
+        transport: header_len,
+        ttl: header[ipv4::TTL],
+        tos: header[ipv4::TOS],
+        dont_fragment: fragment & ipv4::DONT_FRAGMENT != 0,
+        tcp_flags: TcpFlags(0),
+        sctp_chunk: None,
+        shape: Shape::Fragment,
+    };
+    if fragment & ipv4::FRAGMENT_BITS == 0 {
+        parsed.read_transport(&bytes[..len]);
+    } else if Protocol::from_number(parsed.tuple.protocol).is_none() {
+        parsed.shape = Shape::Unsupported;
+    }
+    Ok(parsed)
+}
+
+fn parse_v6(bytes: &[u8]) -> Result<Parsed, DropReason> {
+    let header: &[u8; ipv6::LEN] = bytes.first_chunk().ok_or(DropReason::TruncatedIp)?;
+    let len = ipv6::LEN + usize::from(be16(header, ipv6::PAYLOAD_LENGTH));
+    if len > bytes.len() {
+        return Err(DropReason::TruncatedIp);
+    }
+    let bytes = &bytes[..len];
+    let upper = ipv6::walk(bytes);
+    let address = |at: usize| {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&header[at..at + 16]);
+        Addr::from_v6(&octets)
+    };
+    let mut parsed = Parsed {
+        tuple: Tuple {
+            family: Family::V6,
+            protocol: upper.map_or(ipv6_no_next_header(), |u| u.protocol),
+            source: address(ipv6::SOURCE),
+            destination: address(ipv6::DESTINATION),
+            source_port: 0,
+            destination_port: 0,
+        },
+        len,
+        transport: upper.map_or(len, |u| u.offset),
+        ttl: header[ipv6::HOP_LIMIT],
+        tos: (be16(header, 0) >> 4).to_be_bytes()[1],
+        dont_fragment: false,
+        tcp_flags: TcpFlags(0),
+        sctp_chunk: None,
+        shape: Shape::Unsupported,
+    };
+    match upper {
+        Some(upper) if upper.fragment => parsed.shape = Shape::Fragment,
+        Some(_) => parsed.read_transport(bytes),
+        None => {}
+    }
+    Ok(parsed)
+}
+
+/// "No next header" (RFC 8200 section 4.7): what a broken chain leads to.
+const fn ipv6_no_next_header() -> u8 {
+    59
+}
+
+impl Parsed {
+    /// Ports, and flags for TCP.
+    #[inline]
+    fn read_transport(&mut self, bytes: &[u8]) {
+        let fixed = match Protocol::from_number(self.tuple.protocol) {
+            Some(Protocol::Tcp) => transport::TCP_MIN_LEN,
+            Some(Protocol::Udp) => transport::UDP_LEN,
+            Some(Protocol::Sctp) => transport::SCTP_LEN,
+            None => {
+                self.shape = Shape::Unsupported;
+                return;
+            }
+        };
+        let Some(header) = bytes.get(self.transport..) else {
+            self.shape = Shape::NoPorts;
+            return;
+        };
+        let Some(&[a, b, c, d]) = header.first_chunk() else {
+            self.shape = Shape::NoPorts;
+            return;
+        };
+        self.tuple.source_port = u16::from_be_bytes([a, b]);
+        self.tuple.destination_port = u16::from_be_bytes([c, d]);
+        self.shape = if header.len() >= fixed { Shape::Whole } else { Shape::PortsOnly };
+        if self.is_tcp() && self.shape == Shape::Whole {
+            self.tcp_flags = TcpFlags(header[transport::TCP_FLAGS]);
+        } else if self.is_sctp() {
+            self.sctp_chunk = header.get(transport::SCTP_LEN..transport::SCTP_LEN + 4).map(|chunk| chunk[0]);
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_tcp(&self) -> bool {
+        self.tuple.protocol == Protocol::Tcp as u8
+    }
+
+    #[inline]
+    pub(crate) const fn is_udp(&self) -> bool {
+        self.tuple.protocol == Protocol::Udp as u8
+    }
+
+    #[inline]
+    pub(crate) const fn is_sctp(&self) -> bool {
+        self.tuple.protocol == Protocol::Sctp as u8
+    }
+
+    /// True if the packet opens a connection: a SYN, whatever else is set, or an INIT.
+    #[inline]
+    pub(crate) fn is_opening(&self) -> bool {
+        self.tcp_flags.syn() || self.sctp_chunk == Some(transport::SCTP_INIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYN: [u8; 40] = [
+        0x45, 0x00, 0x00, 0x28, 0x12, 0x34, 0x40, 0x00, 0x40, 0x06, 0x3b, 0x57, 0xc6, 0x33, 0x65, 0x07, 0xc0, 0x00,
+        0x02, 0x0a, 0x4e, 0x26, 0x00, 0x50, 0x00, 0x00, 0x03, 0xe8, 0x00, 0x00, 0x00, 0x00, 0x50, 0x02, 0xff, 0xff,
+        0x70, 0x3f, 0x00, 0x00,
+    ];
+
+    #[test]
+    fn a_segment_shows_its_tuple_and_flags() {
+        let parsed = parse(&SYN, true).unwrap();
+        assert_eq!(parsed.tuple.flow().source, "198.51.101.7:20006".parse().unwrap());
+        assert_eq!(parsed.tuple.flow().destination, "192.0.2.10:80".parse().unwrap());
+        assert!(parsed.is_opening() && parsed.dont_fragment && parsed.shape == Shape::Whole);
+        assert_eq!((parsed.len, parsed.transport, parsed.ttl), (40, 20, 64));
+    }
+
+    #[test]
+    fn every_truncation_is_named() {
+        for len in 0..SYN.len() {
+            let expected = if len == 0 { DropReason::NotIp } else { DropReason::TruncatedIp };
+            assert_eq!(parse(&SYN[..len], true).err(), Some(expected), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_header_checksum_matters_only_when_asked_for() {
+        let mut bytes = SYN;
+        bytes[11] ^= 1;
+        assert_eq!(parse(&bytes, true).err(), Some(DropReason::IpChecksum));
+        assert!(parse(&bytes, false).is_ok());
+    }
+
+    #[test]
+    fn options_move_the_ports() {
+        let mut bytes = [0u8; 48];
+        bytes[..20].copy_from_slice(&SYN[..20]);
+        bytes[0] = 0x47;
+        bytes[3] = 48;
+        bytes[20..28].fill(1);
+        bytes[28..].copy_from_slice(&SYN[20..]);
+        let parsed = parse(&bytes, false).unwrap();
+        assert_eq!((parsed.transport, parsed.tuple.destination_port), (28, 80));
+    }
+
+    #[test]
+    fn a_fragment_has_no_ports() {
+        let mut bytes = SYN;
+        bytes[6] = 0x20;
+        let parsed = parse(&bytes, false).unwrap();
+        assert_eq!((parsed.shape, parsed.tuple.destination_port), (Shape::Fragment, 0));
+    }
+
+    #[test]
+    fn extension_headers_are_walked_and_atomic_fragments_are_whole() {
+        let mut bytes = [0u8; 40 + 8 + 8 + 8];
+        bytes[0] = 0x60;
+        bytes[5] = 24;
+        bytes[6] = 0; // hop-by-hop, then fragment, then UDP
+        bytes[40] = 44;
+        bytes[48] = 17;
+        bytes[56..60].copy_from_slice(&[0, 53, 0x12, 0x34]);
+        let parsed = parse(&bytes, true).unwrap();
+        assert_eq!((parsed.shape, parsed.tuple.source_port, parsed.transport), (Shape::Whole, 53, 56));
+        bytes[51] = 1; // more fragments
+        assert_eq!(parse(&bytes, true).unwrap().shape, Shape::Fragment);
+        bytes[41] = 200; // a hop-by-hop header longer than the packet
+        assert_eq!(parse(&bytes, true).unwrap().shape, Shape::Unsupported);
+    }
+}
