@@ -1,1 +1,5 @@
-//! placeholder
+//! What the examples are made of, as a library, so that tests reach it. Each example is one directory beside this one:
+//! its `main.rs` is the program, its `mod.rs` and the rest are here.
+
+#[path = "../balance/mod.rs"]
+pub mod balance;

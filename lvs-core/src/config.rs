@@ -6,6 +6,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::RangeInclusive;
 
 use crate::addr::Family;
 use crate::error::ControlError;
@@ -137,7 +138,7 @@ pub enum Checksum {
 }
 
 macro_rules! tunables {
-    ($($(#[$doc:meta])* $name:ident: $default:literal in $range:pat,)+) => {
+    ($($(#[$doc:meta])* $name:ident: $default:literal in $range:expr,)+) => {
         /// The kernel's settings, by their names below `net.ipv4.vs`.
         ///
         /// ```
@@ -174,11 +175,7 @@ macro_rules! tunables {
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
                 let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
                 match short(name) {
-                    $(stringify!($name) => match value.parse::<i32>() {
-                        #[allow(unreachable_patterns, reason = "some take every number")]
-                        Ok(number @ $range) => self.$name = number,
-                        _ => return Err(ControlError::TunableRange),
-                    },)+
+                    $(stringify!($name) => self.$name = within(value, $range)?,)+
                     "sync_threshold" => self.sync_threshold = threshold(value)?,
                     _ => return Err(ControlError::NoSuchTunable),
                 }
@@ -200,9 +197,9 @@ macro_rules! tunables {
 
 tunables! {
     /// Free pages below which the automatic defence modes begin.
-    amemthresh: 1024 in _,
+    amemthresh: 1024 in ANY,
     /// Every how manieth new connection `drop_packet` drops in mode 3.
-    am_droprate: 10 in _,
+    am_droprate: 10 in ANY,
     /// Mode of the defence that drops idle connections: 0 off, 1 and 2 automatic, 3 always.
     drop_entry: 0 in 0..=3,
     /// Mode of the defence that drops packets that open connections.
@@ -210,52 +207,59 @@ tunables! {
     /// Mode of the defence that waits for the server before a TCP connection counts as established.
     secure_tcp: 0 in 0..=3,
     /// Whether the host's connection tracking sees the packets. Has no effect here.
-    conntrack: 0 in _,
+    conntrack: 0 in ANY,
     /// Whether replies are routed anew. Has no effect here.
-    snat_reroute: 1 in _,
+    snat_reroute: 1 in ANY,
     /// Version of the synchronisation protocol.
     sync_version: 1 in 0..=1,
     /// Number of synchronisation threads.
-    sync_ports: 1 in 1..,
+    sync_ports: 1 in 1..=i32::MAX,
     /// Whether only templates of persistent connections are synchronised.
-    sync_persist_mode: 0 in _,
+    sync_persist_mode: 0 in ANY,
     /// Messages that may wait for sending.
-    sync_qlen_max: 65536 in _,
+    sync_qlen_max: 65536 in ANY,
     /// Socket buffer of synchronisation. Has no effect here.
-    sync_sock_size: 0 in _,
+    sync_sock_size: 0 in ANY,
     /// Seconds after which an unchanged connection is synchronised again.
-    sync_refresh_period: 0 in _,
+    sync_refresh_period: 0 in ANY,
     /// How often such a refresh is tried.
     sync_retries: 0 in 0..=3,
     /// Whether packets to an address without a server go to that address itself.
-    cache_bypass: 0 in _,
+    cache_bypass: 0 in ANY,
     /// Whether a connection whose server was deleted ends with its next packet, instead of being silently dropped.
-    expire_nodest_conn: 0 in _,
+    expire_nodest_conn: 0 in ANY,
     /// Whether a TCP segment in mid-stream opens a connection.
-    sloppy_tcp: 0 in _,
+    sloppy_tcp: 0 in ANY,
     /// The same for SCTP.
-    sloppy_sctp: 0 in _,
+    sloppy_sctp: 0 in ANY,
     /// Whether a template whose server has weight 0 is given up.
-    expire_quiescent_template: 0 in _,
+    expire_quiescent_template: 0 in ANY,
     /// Whether packets of unknown connections of a server draw a port unreachable.
-    nat_icmp_send: 0 in _,
+    nat_icmp_send: 0 in ANY,
     /// Whether tunnel packets keep "don't fragment", and packets too big for the path are refused.
-    pmtu_disc: 1 in _,
+    pmtu_disc: 1 in ANY,
     /// Whether a synchronisation backup balances nothing.
-    backup_only: 0 in _,
+    backup_only: 0 in ANY,
     /// What a SYN for a connection that is closing does: 0 goes on with it, 1 makes a new one after TIME_WAIT and
     /// CLOSE, 2 and 3 also in FIN_WAIT without a packet of the server.
-    conn_reuse_mode: 1 in _,
+    conn_reuse_mode: 1 in ANY,
     /// Whether an ICMP error makes a connection.
-    schedule_icmp: 0 in _,
+    schedule_icmp: 0 in ANY,
     /// Whether packets of protocols that are not balanced are left alone later, too. Has no effect here.
-    ignore_tunneled: 0 in _,
+    ignore_tunneled: 0 in ANY,
     /// Whether counters and rates in listings are renewed.
-    run_estimation: 1 in _,
+    run_estimation: 1 in ANY,
     /// Seconds that `lblc` remembers an address without traffic.
-    lblc_expiration: 86400 in _,
+    lblc_expiration: 86400 in ANY,
     /// The same for `lblcr`.
-    lblcr_expiration: 86400 in _,
+    lblcr_expiration: 86400 in ANY,
+}
+
+/// Most are plain numbers that the kernel does not check.
+const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
+
+fn within(value: &str, range: RangeInclusive<i32>) -> Result<i32, ControlError> {
+    value.parse().ok().filter(|number| range.contains(number)).ok_or(ControlError::TunableRange)
 }
 
 fn short(name: &str) -> &str {

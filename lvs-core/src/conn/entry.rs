@@ -105,8 +105,8 @@ pub(crate) struct Entry {
     server_address: u32,
     pub(crate) client_port: u16,
     pub(crate) virtual_port: u16,
-    pub(crate) server_port: u16,
     kind: Kind,
+    pub(crate) server_port: u16,
     /// How long it lives after each packet.
     pub(crate) timeout_ms: u32,
     /// When it ends, unless a packet comes.
@@ -143,6 +143,45 @@ pub(crate) struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
 const _: () = assert!(core::mem::offset_of!(Entry, client_rest) == 64, "the first line ends before the rest");
+
+/// What a packet's connection must have if the packet is the client's: last words of the addresses, ports, kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestKey {
+    ends: u64,
+    ports: u64,
+}
+
+impl RequestKey {
+    #[inline]
+    pub(crate) const fn of(tuple: &Tuple) -> Self {
+        let kind = Kind::of_request(tuple).0 as u64;
+        Self {
+            ends: tuple.source.last() as u64 | (tuple.destination.last() as u64) << 32,
+            ports: tuple.source_port as u64 | (tuple.destination_port as u64) << 16 | kind << 32,
+        }
+    }
+}
+
+/// What its connection must have if the packet is the server's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReplyKey {
+    client: u32,
+    client_port: u16,
+    kind: Kind,
+    from: (u32, u16),
+}
+
+impl ReplyKey {
+    #[inline]
+    pub(crate) const fn of(tuple: &Tuple) -> Self {
+        Self {
+            client: tuple.destination.last(),
+            client_port: tuple.destination_port,
+            kind: Kind::connection(tuple.family, tuple.protocol),
+            from: (tuple.source.last(), tuple.source_port),
+        }
+    }
+}
 
 /// The three endpoints of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +242,11 @@ impl Entry {
         }
     }
 
+    /// What lies in the second cache line, to be prefetched.
+    pub(crate) const fn second_line(&self) -> &[u32; 3] {
+        &self.client_rest
+    }
+
     pub(crate) const fn is_live(&self) -> bool {
         self.kind.0 & Kind::LIVE != 0
     }
@@ -243,58 +287,77 @@ impl Entry {
     }
 
     pub(crate) const fn client(&self) -> Addr {
-        let [a, b, c] = self.client_rest;
-        Addr([a, b, c, self.client])
+        whole(self.family(), &self.client_rest, self.client)
     }
 
     pub(crate) const fn virtual_address(&self) -> Addr {
-        let [a, b, c] = self.virtual_rest;
-        Addr([a, b, c, self.virtual_])
+        whole(self.family(), &self.virtual_rest, self.virtual_)
     }
 
     pub(crate) const fn server_address(&self) -> Addr {
-        let [a, b, c] = self.server_rest;
-        Addr([a, b, c, self.server_address])
+        whole(self.server_family(), &self.server_rest, self.server_address)
     }
 
-    /// Does a packet belong to this connection, and from which side does it come?
+    /// A packet of the client to the virtual address, as far as the last words of addresses tell.
     #[inline]
-    pub(crate) fn side_of(&self, tuple: &Tuple) -> Option<Side> {
-        if self.is_reply(tuple) {
-            Some(Side::Server)
-        } else if self.is_request(tuple) {
-            Some(Side::Client)
-        } else {
-            None
+    pub(crate) fn is_request(&self, key: RequestKey) -> bool {
+        let ends = u64::from(self.client) | u64::from(self.virtual_) << 32;
+        let ports = u64::from(self.client_port) | u64::from(self.virtual_port) << 16 | u64::from(self.kind.0) << 32;
+        ends == key.ends && ports == key.ports
+    }
+
+    /// A packet to the client, from the real server where addresses are translated, from the virtual address where not;
+    /// as far as the last words of addresses tell.
+    #[inline]
+    pub(crate) fn is_reply(&self, key: ReplyKey) -> bool {
+        if self.client != key.client || self.client_port != key.client_port || self.kind != key.kind {
+            return false;
+        }
+        let from = match self.method() {
+            Method::Nat => (self.server_address, self.server_port),
+            Method::Dr | Method::Tun => (self.virtual_, self.virtual_port),
+        };
+        from == key.from
+    }
+
+    fn client_end(&self) -> (Addr, u16) {
+        (self.client(), self.client_port)
+    }
+
+    fn virtual_end(&self) -> (Addr, u16) {
+        (self.virtual_address(), self.virtual_port)
+    }
+
+    /// Where packets to the client come from.
+    fn sending_end(&self) -> (Addr, u16) {
+        match self.method() {
+            Method::Nat => (self.server_address(), self.server_port),
+            Method::Dr | Method::Tun => self.virtual_end(),
         }
     }
 
-    /// A packet of the client to the virtual address.
-    #[inline]
-    fn is_request(&self, tuple: &Tuple) -> bool {
-        self.kind == Kind::of_request(tuple)
-            && self.client == tuple.source.last()
-            && self.virtual_ == tuple.destination.last()
-            && self.client_port == tuple.source_port
-            && self.virtual_port == tuple.destination_port
-            && (tuple.family == Family::V4
-                || self.client() == tuple.source && self.virtual_address() == tuple.destination)
+    /// Do requests of both look alike?
+    pub(crate) fn has_client_key_of(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.client_end() == other.client_end() && self.virtual_end() == other.virtual_end()
     }
 
-    /// A packet to the client: from the real server where addresses are translated, from the virtual address where not.
-    #[inline]
-    fn is_reply(&self, tuple: &Tuple) -> bool {
-        let nat = matches!(self.method(), Method::Nat);
-        let (from, from_port) =
-            if nat { (self.server_address, self.server_port) } else { (self.virtual_, self.virtual_port) };
-        self.client == tuple.destination.last()
-            && from == tuple.source.last()
-            && self.client_port == tuple.destination_port
-            && from_port == tuple.source_port
-            && self.kind == Kind::connection(tuple.family, tuple.protocol)
-            && (tuple.family == Family::V4
-                || self.client() == tuple.destination
-                    && tuple.source == if nat { self.server_address() } else { self.virtual_address() })
+    /// Do replies of both look alike, and come from a server where addresses are translated?
+    pub(crate) fn has_server_key_of(&self, other: &Self) -> bool {
+        let nat = matches!((self.method(), other.method()), (Method::Nat, Method::Nat));
+        nat && self.kind == other.kind
+            && self.client_end() == other.client_end()
+            && self.sending_end() == other.sending_end()
+    }
+
+    /// Is a request of one a reply of the other?
+    pub(crate) fn crosses(&self, other: &Self) -> bool {
+        let crosses = |a: &Self, b: &Self| a.client_end() == b.sending_end() && a.virtual_end() == b.client_end();
+        crosses(self, other) || crosses(other, self)
+    }
+
+    /// Does a packet to the client come from this address?
+    pub(crate) fn sends_from(&self, address: Addr) -> bool {
+        self.sending_end().0 == address
     }
 
     /// Is this the template of that key?
@@ -330,6 +393,15 @@ impl Entry {
     #[inline]
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         self.expires <= now && self.controlled == 0
+    }
+}
+
+/// An address of which the first cache line has the last word. That of IPv4 is all there is: the other line is not read.
+#[inline]
+const fn whole(family: Family, rest: &[u32; 3], last: u32) -> Addr {
+    match family {
+        Family::V4 => Addr::v4(last),
+        Family::V6 => Addr([rest[0], rest[1], rest[2], last]),
     }
 }
 

@@ -121,15 +121,17 @@ impl Flows {
         self.wheel.moved(&mut self.table.slab, slot);
     }
 
-    /// Every controller above a connection that is a template: a handshake was completed under it.
-    pub(crate) fn assure_controllers(&mut self, control: u32) {
-        let mut slot = control;
-        while slot != NONE {
-            let entry = self.table.slab.get_mut(slot);
+    /// What a packet means beyond its connection: a nearer deadline is hung nearer, and a completed handshake assures the
+    /// template above.
+    pub(crate) fn follow_up(&mut self, slot: u32, control: u32, completed: bool) {
+        self.wheel.moved(&mut self.table.slab, slot);
+        let mut above = if completed { control } else { NONE };
+        while above != NONE {
+            let entry = self.table.slab.get_mut(above);
             if entry.is_template() {
                 entry.assure();
             }
-            slot = entry.control;
+            above = entry.control;
         }
     }
 

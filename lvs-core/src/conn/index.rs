@@ -6,35 +6,19 @@
 use alloc::vec::Vec;
 
 use super::prefetch;
-
-const SLOTS: usize = 12;
+use super::tags::{ORDER, PLACES, Places, Tags};
 
 /// One cache line. A tag of 0 marks a free place.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: [u8; SLOTS],
-    /// Keys that passed here on their way to a later bucket. Once it has reached its maximum it stays there.
-    passed: u16,
-    reserved: u16,
-    slots: [u32; SLOTS],
+    tags: Tags,
+    slots: [u32; PLACES],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64, "one bucket, one cache line");
 
-const EMPTY: Bucket = Bucket { tags: [0; SLOTS], passed: 0, reserved: 0, slots: [0; SLOTS] };
-
-impl Bucket {
-    /// The places whose tag may be `tag`: one bit for each, with a rare false one, never a missing one.
-    #[inline]
-    fn matching(&self, tag: u8) -> u16 {
-        let mut found = 0;
-        for (place, &t) in self.tags.iter().enumerate() {
-            found |= u16::from(t == tag) << place;
-        }
-        found
-    }
-}
+const EMPTY: Bucket = Bucket { tags: Tags::NONE, slots: [0; PLACES] };
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -69,49 +53,36 @@ impl Index {
         prefetch::read(&self.buckets[self.home(hash)]);
     }
 
-    /// Calls `visit` with each slot whose key may have this hash, newest first among equal keys, until it answers.
+    /// The slots whose key may have this hash, newest first among equal keys.
     #[inline]
-    pub(crate) fn find<T>(&self, hash: u64, mut visit: impl FnMut(u32) -> Option<T>) -> Option<T> {
+    pub(crate) fn find(&self, hash: u64) -> Candidates<'_> {
+        let at = self.home(hash);
+        let bucket = &self.buckets[at];
         let tag = tag(hash);
-        let mut at = self.home(hash);
-        for _ in 0..self.buckets.len() {
-            let bucket = &self.buckets[at];
-            let mut places = bucket.matching(tag);
-            while places != 0 {
-                let place = places.trailing_zeros() as usize;
-                if let Some(answer) = visit(bucket.slots[place]) {
-                    return Some(answer);
-                }
-                places &= places - 1;
-            }
-            if bucket.passed == 0 {
-                return None;
-            }
-            at = self.next(at);
-        }
-        None
+        Candidates { index: self, bucket, at, tag, places: bucket.tags.matching(tag) }
     }
 
     /// Adds a key. `same` tells whether a slot found on the way has the same key: the new one goes before it.
     ///
     /// There is always room: a table has no more keys than it was made for.
-    pub(crate) fn insert(&mut self, hash: u64, slot: u32, same: impl Fn(u32) -> bool) {
+    pub(crate) fn insert(&mut self, hash: u64, slot: u32, mut same: impl FnMut(u32) -> bool) {
         let tag = tag(hash);
         let mut carried = slot;
         let mut at = self.home(hash);
         for _ in 0..self.buckets.len() {
             let bucket = &mut self.buckets[at];
-            for place in 0..SLOTS {
-                if bucket.tags[place] == 0 {
-                    bucket.tags[place] = tag;
+            for place in ORDER {
+                let found = bucket.tags.get(place);
+                if found == 0 {
+                    bucket.tags.set(place, tag);
                     bucket.slots[place] = carried;
                     return;
                 }
-                if bucket.tags[place] == tag && same(bucket.slots[place]) {
+                if found == tag && same(bucket.slots[place]) {
                     core::mem::swap(&mut bucket.slots[place], &mut carried);
                 }
             }
-            bucket.passed = bucket.passed.saturating_add(1);
+            bucket.tags.passed = bucket.tags.passed.saturating_add(1);
             at = self.next(at);
         }
         debug_assert!(false, "more keys than the index was made for");
@@ -124,9 +95,9 @@ impl Index {
         let mut at = home;
         for distance in 0..self.buckets.len() {
             let bucket = &mut self.buckets[at];
-            let place = (0..SLOTS).find(|&place| bucket.tags[place] == tag && bucket.slots[place] == slot);
+            let place = (0..PLACES).find(|&place| bucket.tags.get(place) == tag && bucket.slots[place] == slot);
             if let Some(place) = place {
-                bucket.tags[place] = 0;
+                bucket.tags.set(place, 0);
                 self.unpass(home, distance);
                 return;
             }
@@ -139,7 +110,7 @@ impl Index {
     fn unpass(&mut self, home: usize, distance: usize) {
         let mut at = home;
         for _ in 0..distance {
-            let passed = &mut self.buckets[at].passed;
+            let passed = &mut self.buckets[at].tags.passed;
             if *passed != u16::MAX {
                 *passed -= 1;
             }
@@ -150,6 +121,35 @@ impl Index {
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
         self.buckets.capacity() * size_of::<Bucket>()
+    }
+}
+
+/// A walk over the slots that may have a key.
+#[derive(Debug)]
+pub(crate) struct Candidates<'a> {
+    index: &'a Index,
+    bucket: &'a Bucket,
+    at: usize,
+    tag: u8,
+    /// The places of the bucket that are still to be looked at.
+    places: Places,
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        while self.places.is_empty() {
+            if self.bucket.tags.passed == 0 {
+                return None;
+            }
+            // Keys were sent on. There is a bucket somewhere that sent none on: the table is never so full.
+            self.at = self.index.next(self.at);
+            self.bucket = &self.index.buckets[self.at];
+            self.places = self.bucket.tags.matching(self.tag);
+        }
+        self.bucket.slots.get(self.places.take()).copied()
     }
 }
 
@@ -177,15 +177,7 @@ mod tests {
     }
 
     fn found(index: &Index, hash: u64, keys: &[u64]) -> StdVec<u32> {
-        let mut slots = StdVec::new();
-        let stop: Option<()> = index.find(hash, |slot| {
-            if keys[slot as usize] == hash {
-                slots.push(slot);
-            }
-            None
-        });
-        assert!(stop.is_none());
-        slots
+        index.find(hash).filter(|&slot| keys[slot as usize] == hash).collect()
     }
 
     proptest! {
@@ -217,7 +209,7 @@ mod tests {
             for (hash, slot) in twin.0.drain(..) {
                 index.remove(hash, slot);
             }
-            prop_assert!(index.buckets.iter().all(|b| b.passed == 0 && b.tags == [0; SLOTS]));
+            prop_assert!(index.buckets.iter().all(|b| b.tags == Tags::NONE));
         }
     }
 }

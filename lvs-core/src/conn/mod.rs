@@ -1,6 +1,7 @@
 //! Who has which flow: the connection table.
 //!
-//! `entry` is one connection, `hash` the keyed hash of flows, `index` the buckets of one cache line each, `slab` the
+//! `entry` is one connection, `hash` the keyed hash of flows, `index` the buckets of one cache line each and `tags`
+//! how they are searched, `slab` the
 //! entries, `table` both together, `flows` the connections as a whole, `prefetch` the one place that needs unsafe code.
 
 pub(crate) mod entry;
@@ -10,5 +11,6 @@ pub(crate) mod index;
 pub(crate) mod prefetch;
 pub(crate) mod slab;
 pub(crate) mod table;
+mod tags;
 
 pub use slab::ConnId;

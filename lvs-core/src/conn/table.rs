@@ -3,12 +3,12 @@
 //! An entry has one key in the index, hashed of client and virtual endpoint; a NAT connection has a second, of server and
 //! client. Since a flow and its reverse hash alike, one lookup finds a packet's connection from either side.
 
-use super::entry::{Entry, Kind, Side};
+use super::entry::{Entry, Kind, ReplyKey, RequestKey, Side};
 use super::hash::HashKey;
 use super::index::Index;
 use super::prefetch;
 use super::slab::Slab;
-use crate::addr::Addr;
+use crate::addr::{Addr, Family};
 use crate::flow::Tuple;
 use crate::service::Method;
 use crate::time::Instant;
@@ -18,13 +18,16 @@ pub(crate) struct Table {
     key: HashKey,
     index: Index,
     pub(crate) slab: Slab,
+    /// Whether there ever was a packet that is a request of one connection and a reply of another: the client of one is
+    /// the server of the other. Until then the first connection found is the right one.
+    crossed: bool,
 }
 
 impl Table {
     /// Room for `capacity` connections; `None` if there is not so much memory.
     pub(crate) fn with_capacity(capacity: usize, key: HashKey) -> Option<Self> {
         let keys = capacity.checked_mul(2)?;
-        Some(Self { key, index: Index::with_capacity(keys)?, slab: Slab::with_capacity(capacity)? })
+        Some(Self { key, index: Index::with_capacity(keys)?, slab: Slab::with_capacity(capacity)?, crossed: false })
     }
 
     /// The hash of a packet's flow.
@@ -44,53 +47,76 @@ impl Table {
         self.index.prefetch(hash);
     }
 
-    /// Second pass: the entry that the tags point to.
+    /// Second pass: the entry that the tags point to; of IPv6 both its lines.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, hash: u64) {
-        self.index.find(hash, |slot| {
-            prefetch::read(self.slab.get(slot));
-            Some(())
-        });
+    pub(crate) fn prefetch_entry(&self, hash: u64, family: Family) {
+        if let Some(slot) = self.index.find(hash).next() {
+            let entry = self.slab.get(slot);
+            prefetch::read(entry);
+            if family == Family::V6 {
+                prefetch::read(entry.second_line());
+            }
+        }
     }
 
     /// The connection of a packet, and the side that the packet comes from. The server's side goes first, then the
     /// newest. An entry past its deadline is not there.
     #[inline]
     pub(crate) fn find(&self, hash: u64, tuple: &Tuple, now: Instant) -> Option<(u32, Side)> {
-        let mut request = None;
-        let reply = self.index.find(hash, |slot| {
-            let entry = self.slab.get(slot);
-            match entry.side_of(tuple) {
-                Some(_) if entry.is_over(now) => None,
-                Some(Side::Server) => Some(slot),
-                Some(Side::Client) => {
-                    request.get_or_insert(slot);
-                    None
-                }
-                None => None,
-            }
-        });
-        match (reply, request) {
-            (Some(slot), _) => Some((slot, Side::Server)),
-            (None, Some(slot)) => Some((slot, Side::Client)),
-            (None, None) => None,
+        match tuple.family {
+            Family::V4 => self.find_where(hash, tuple, now, |_| true, |_| true),
+            Family::V6 => self.find_where(
+                hash,
+                tuple,
+                now,
+                |entry| entry.client() == tuple.source && entry.virtual_address() == tuple.destination,
+                |entry| entry.client() == tuple.destination && entry.sends_from(tuple.source),
+            ),
         }
+    }
+
+    /// The same, where the last words of addresses are not all: two tests of the whole ones.
+    #[inline(always)]
+    fn find_where(
+        &self,
+        hash: u64,
+        tuple: &Tuple,
+        now: Instant,
+        from_client: impl Fn(&Entry) -> bool,
+        from_server: impl Fn(&Entry) -> bool,
+    ) -> Option<(u32, Side)> {
+        let (request, reply) = (RequestKey::of(tuple), ReplyKey::of(tuple));
+        let mut found = None;
+        for slot in self.index.find(hash) {
+            let entry = self.slab.get(slot);
+            if entry.is_request(request) && from_client(entry) {
+                if found.is_none() && !entry.is_over(now) {
+                    found = Some((slot, Side::Client));
+                    if !self.crossed {
+                        break;
+                    }
+                }
+            } else if entry.is_reply(reply) && from_server(entry) && !entry.is_over(now) {
+                return Some((slot, Side::Server));
+            }
+        }
+        found
     }
 
     /// The connection of a packet as a request, whatever else it may be.
     pub(crate) fn find_request(&self, tuple: &Tuple, now: Instant) -> Option<u32> {
-        self.index.find(self.hash(tuple), |slot| {
+        self.index.find(self.hash(tuple)).find(|&slot| {
             let entry = self.slab.get(slot);
-            (entry.side_of(tuple) == Some(Side::Client) && !entry.is_over(now)).then_some(slot)
+            let whole = entry.client() == tuple.source && entry.virtual_address() == tuple.destination;
+            entry.is_request(RequestKey::of(tuple)) && whole && !entry.is_over(now)
         })
     }
 
     /// The template of a client and a virtual endpoint.
     pub(crate) fn find_template(&self, kind: Kind, client: Addr, virtual_: (Addr, u16), now: Instant) -> Option<u32> {
-        let hash = self.template_hash(kind, client, virtual_);
-        self.index.find(hash, |slot| {
+        self.index.find(self.template_hash(kind, client, virtual_)).find(|&slot| {
             let entry = self.slab.get(slot);
-            (entry.is_template_of(kind, client, virtual_) && !entry.is_over(now)).then_some(slot)
+            entry.is_template_of(kind, client, virtual_) && !entry.is_over(now)
         })
     }
 
@@ -115,29 +141,22 @@ impl Table {
     /// Adds an entry, before those of the same key; `None` if the table is full.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<u32> {
         let slot = self.slab.insert(entry)?;
-        let Self { index, slab, .. } = self;
+        let entry = self.slab.get(slot);
+        let (hash, server_hash) = (self.client_hash(entry), self.server_hash(entry));
+        let Self { index, slab, crossed, .. } = self;
         let entry = slab.get(slot);
-        let client = (entry.client(), entry.client_port);
-        let virtual_ = (entry.virtual_address(), entry.virtual_port);
-        let server = (entry.server_address(), entry.server_port);
-        let key = &self.key;
-        let hash = key.flow(entry.family(), entry.kind().salt(), client, virtual_);
+        let mut crosses = false;
         index.insert(hash, slot, |other| {
-            let other = slab.get(other);
-            other.kind() == entry.kind()
-                && (other.client(), other.client_port) == client
-                && (other.virtual_address(), other.virtual_port) == virtual_
+            crosses |= slab.get(other).crosses(entry);
+            slab.get(other).has_client_key_of(entry)
         });
-        if matches!(entry.method(), Method::Nat) && !entry.is_template() {
-            let hash = key.flow(entry.family(), entry.kind().salt(), server, client);
+        if let Some(hash) = server_hash {
             index.insert(hash, slot, |other| {
-                let other = slab.get(other);
-                other.kind() == entry.kind()
-                    && matches!(other.method(), Method::Nat)
-                    && (other.client(), other.client_port) == client
-                    && (other.server_address(), other.server_port) == server
+                crosses |= slab.get(other).crosses(entry);
+                slab.get(other).has_server_key_of(entry)
             });
         }
+        *crossed |= crosses;
         Some(slot)
     }
 

@@ -437,7 +437,7 @@ TCP  192.0.2.10:80                 123456K  123456K        3  123456K 99999999
 
     fn connection(client: &str, target: &str, server: &str) -> ConnectionView {
         let [client, target, server] = [client, target, server].map(|address| address.parse().unwrap());
-        ConnectionView { protocol: 6, client, target, server, state: "ESTABLISHED", expires_seconds: 897, engine: None }
+        ConnectionView { expires_seconds: 897, ..ConnectionView::new(6, client, target, server, "ESTABLISHED") }
     }
 
     #[test]

@@ -195,7 +195,7 @@ mod tests {
 
     fn connection(protocol: u8, addresses: [&str; 3], state: &'static str, expires_seconds: u64) -> ConnectionView {
         let [client, target, server] = addresses.map(|address| address.parse().unwrap());
-        ConnectionView { protocol, client, target, server, state, expires_seconds, engine: None }
+        ConnectionView { expires_seconds, ..ConnectionView::new(protocol, client, target, server, state) }
     }
 
     #[test]

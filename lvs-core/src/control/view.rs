@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::command::DaemonRole;
 use crate::service::{ServerSpec, ServiceSpec};
 use crate::stats::{Counters, Rates};
+use crate::time::Instant;
 
 /// A service and its servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +74,27 @@ pub struct ConnectionView {
     pub state: &'static str,
     /// Whole seconds until it expires.
     pub expires_seconds: u64,
+    /// When it expires, unless a packet comes.
+    pub expires: Instant,
+    /// How long it lives after each packet.
+    pub timeout: Duration,
     /// What the persistence engine keeps with it.
     pub engine: Option<EngineView>,
+}
+
+impl ConnectionView {
+    /// A connection without time and engine.
+    #[must_use]
+    pub const fn new(
+        protocol: u8,
+        client: SocketAddr,
+        target: SocketAddr,
+        server: SocketAddr,
+        state: &'static str,
+    ) -> Self {
+        let (expires, timeout) = (Instant::ZERO, Duration::ZERO);
+        Self { protocol, client, target, server, state, expires_seconds: 0, expires, timeout, engine: None }
+    }
 }
 
 /// What a persistence engine keeps with a connection.

@@ -155,8 +155,8 @@ impl Director {
         if !self.control.services.is_enabled() {
             return Course::ends(Found::Nothing, Verdict::Pass(PassReason::NotEnabled));
         }
-        if let Some(verdict) = not_balanced(parsed, meta.hook) {
-            return Course::ends(Found::Nothing, verdict);
+        if let Some(decision) = not_balanced(parsed, meta.hook) {
+            return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
         match self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now) {
             Some((slot, Side::Server)) => self.course_out(packet, parsed, slot),

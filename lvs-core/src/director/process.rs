@@ -12,17 +12,45 @@ use crate::conn::entry::{Flags, Side};
 use crate::conn::slab::NONE;
 use crate::flow::Protocol;
 use crate::proto::{sctp, tcp};
+use crate::service::Method;
 use crate::service::server::Servers;
 use crate::time::Instant;
-use crate::verdict::{DropReason, PassReason, Verdict};
+use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
 use crate::wire::packet::Packet;
-use crate::wire::parse::{Parsed, Shape, parse};
+use crate::wire::parse::{Parsed, Shape};
 
 /// Packets that are looked ahead at: so many cache misses can be under way at once.
 const BURST: usize = 64;
 
-/// A packet after the first look: what it shows, and the hash of its flow.
-type Glance = Result<(Parsed, u64), DropReason>;
+/// A packet after the first look: what it shows and the hash of its flow, or why it cannot be read.
+#[derive(Clone, Copy, Debug)]
+struct Glance {
+    parsed: Parsed,
+    hash: u64,
+    refused: Option<DropReason>,
+}
+
+impl Glance {
+    const NONE: Self = Self { parsed: Parsed::UNKNOWN, hash: 0, refused: None };
+}
+
+/// A verdict as the stages pass it on: small enough for two registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Rewritten for a server: its slot, and that of the connection if there is one.
+    ToServer {
+        server: u32,
+        connection: u32,
+        method: Method,
+    },
+    /// Rewritten for the client of a connection.
+    ToClient {
+        connection: u32,
+    },
+    Reply(ReplyReason),
+    Pass(PassReason),
+    Drop(DropReason),
+}
 
 impl Director {
     /// Processes one packet.
@@ -36,8 +64,12 @@ impl Director {
     #[inline]
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
         let now = self.see(now);
-        let glance = self.glance(packet, meta);
-        self.conclude(now, packet, meta, glance)
+        let mut glance = Glance::NONE;
+        self.glance(packet, meta, &mut glance);
+        let decision = self.conclude(now, packet, meta, &glance);
+        let mut verdict = Verdict::Pass(PassReason::NoService);
+        self.tell(decision, &glance.parsed, &mut verdict);
+        verdict
     }
 
     /// Processes packets in order: `verdicts[i]` is that of `packets[i]`, with `metas[i]`. As many are processed as the
@@ -71,18 +103,19 @@ impl Director {
         let (packets, metas, verdicts) = (&mut packets[..count], &metas[..count], &mut verdicts[..count]);
         let chunks = packets.chunks_mut(BURST).zip(metas.chunks(BURST)).zip(verdicts.chunks_mut(BURST));
         for ((packets, metas), verdicts) in chunks {
-            let mut glances: [Glance; BURST] = [const { Err(DropReason::NotIp) }; BURST];
+            let mut glances = [Glance::NONE; BURST];
             for ((glance, packet), meta) in glances.iter_mut().zip(packets.iter()).zip(metas) {
-                *glance = self.glance(packet, *meta);
-                if let Ok((_, hash)) = glance {
-                    self.flows.table.prefetch_index(*hash);
+                self.glance(packet, *meta, glance);
+                self.flows.table.prefetch_index(glance.hash);
+            }
+            for glance in &glances[..packets.len()] {
+                if glance.refused.is_none() {
+                    self.flows.table.prefetch_entry(glance.hash, glance.parsed.tuple.family);
                 }
             }
-            for (_, hash) in glances[..packets.len()].iter().flatten() {
-                self.flows.table.prefetch_entry(*hash);
-            }
-            for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(glances) {
-                *verdict = self.conclude(now, packet, *meta, glance);
+            for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(&glances) {
+                let decision = self.conclude(now, packet, *meta, glance);
+                self.tell(decision, &glance.parsed, verdict);
             }
         }
         count
@@ -90,50 +123,94 @@ impl Director {
 
     /// The first look at a packet.
     #[inline]
-    fn glance(&self, packet: &Packet<'_>, meta: Meta) -> Glance {
-        let parsed = parse(packet.bytes(), meta.checksum == Checksum::Unverified)?;
-        let hash = self.flows.table.hash(&parsed.tuple);
-        Ok((parsed, hash))
+    fn glance(&self, packet: &Packet<'_>, meta: Meta, glance: &mut Glance) {
+        match glance.parsed.read(packet.bytes(), meta.checksum == Checksum::Unverified) {
+            Ok(()) => glance.hash = self.flows.table.hash(&glance.parsed.tuple),
+            Err(reason) => glance.refused = Some(reason),
+        }
     }
 
-    /// The verdict of a packet, counted.
+    /// What becomes of a packet, counted.
     #[inline]
-    fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: Glance) -> Verdict {
-        let verdict = match glance {
-            Ok((parsed, hash)) => self.decide(now, packet, meta, &parsed, hash),
-            Err(reason) => Verdict::Drop(reason),
+    fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: &Glance) -> Decision {
+        let decision = match glance.refused {
+            None => self.decide(now, packet, meta, &glance.parsed, glance.hash),
+            Some(reason) => Decision::Drop(reason),
         };
-        self.reasons.count(&verdict);
+        self.reasons.count(decision);
+        decision
+    }
+
+    /// A decision as the caller is told it.
+    pub(super) fn verdict(&self, decision: Decision, parsed: &Parsed) -> Verdict {
+        let mut verdict = Verdict::Pass(PassReason::NoService);
+        self.tell(decision, parsed, &mut verdict);
         verdict
     }
 
+    /// The same, written where the caller wants it, field by field: put together elsewhere and moved there it would cost
+    /// as much as looking a connection up.
     #[inline]
-    fn decide(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, hash: u64) -> Verdict {
-        if !self.control.services.is_enabled() {
-            return Verdict::Pass(PassReason::NotEnabled);
+    fn tell(&self, decision: Decision, parsed: &Parsed, verdict: &mut Verdict) {
+        let family = parsed.tuple.family;
+        match decision {
+            Decision::ToServer { server, connection, method } => {
+                let next_hop = self.servers.live(server).address;
+                let server = Some(self.servers.id(server));
+                let direction = Direction::ToServer;
+                if connection == NONE {
+                    *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection: None, server });
+                } else {
+                    let connection = Some(self.flows.table.slab.id(connection));
+                    *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server });
+                }
+            }
+            Decision::ToClient { connection } => {
+                let entry = self.flows.table.slab.get(connection);
+                *verdict = Verdict::Forward(Forward {
+                    next_hop: parsed.tuple.destination.to_ip(family),
+                    direction: Direction::ToClient,
+                    method: entry.method(),
+                    connection: Some(self.flows.table.slab.id(connection)),
+                    server: (entry.server != NONE).then(|| self.servers.id(entry.server)),
+                });
+            }
+            Decision::Reply(reason) => {
+                *verdict = Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(family), reason });
+            }
+            Decision::Pass(reason) => *verdict = Verdict::Pass(reason),
+            Decision::Drop(reason) => *verdict = Verdict::Drop(reason),
         }
-        if let Some(verdict) = not_balanced(parsed, meta.hook) {
-            return verdict;
+    }
+
+    #[inline]
+    fn decide(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, hash: u64) -> Decision {
+        if !self.control.services.is_enabled() {
+            return Decision::Pass(PassReason::NotEnabled);
+        }
+        if let Some(decision) = not_balanced(parsed, meta.hook) {
+            return decision;
         }
         match self.flows.table.find(hash, &parsed.tuple, now) {
             Some((slot, Side::Server)) => self.reply(now, packet, meta, parsed, slot),
-            _ if meta.hook == Hook::Forward => Verdict::Pass(PassReason::Forwarded),
+            _ if meta.hook == Hook::Forward => Decision::Pass(PassReason::Forwarded),
             Some((slot, Side::Client)) => self.request(now, packet, meta, parsed, slot),
             None => self.opening(now, packet, meta, parsed),
         }
     }
 
     /// A packet of the client on a connection.
-    fn request(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Verdict {
+    #[inline]
+    fn request(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Decision {
         match self.connection_for(slot, parsed) {
             Followed::Keep => self.forward_in(now, packet, meta, parsed, slot),
-            Followed::Drop => Verdict::Drop(DropReason::ServerGone),
+            Followed::Drop => Decision::Drop(DropReason::ServerGone),
             Followed::Shadow => self.opening(now, packet, meta, parsed),
             Followed::End => {
                 // The old connection still counts while a server is chosen, and is gone after the packet.
-                let verdict = self.opening(now, packet, meta, parsed);
+                let decision = self.opening(now, packet, meta, parsed);
                 self.flows.expire(slot, &mut self.servers, now);
-                verdict
+                decision
             }
         }
     }
@@ -174,7 +251,8 @@ impl Director {
     }
 
     /// A packet without a connection.
-    fn opening(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Verdict {
+    #[inline(never)]
+    fn opening(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
         match self.schedule(now, meta, parsed) {
             Ok(Scheduled::Connection(slot)) => self.forward_in(now, packet, meta, parsed, slot),
             Ok(Scheduled::OnePacket(entry)) => self.forward_once(packet, meta, parsed, entry),
@@ -202,14 +280,14 @@ fn is_gone(server: u32, servers: &Servers) -> bool {
     server != NONE && !servers.live(server).is_available()
 }
 
-/// The verdict of packets that no connection can be found for.
+/// What becomes of packets that no connection can be found for.
 #[inline]
-pub(super) fn not_balanced(parsed: &Parsed, hook: Hook) -> Option<Verdict> {
+pub(super) fn not_balanced(parsed: &Parsed, hook: Hook) -> Option<Decision> {
     match parsed.shape {
         Shape::Whole | Shape::PortsOnly => None,
-        Shape::Unsupported => Some(Verdict::Pass(PassReason::UnsupportedProtocol)),
-        Shape::Fragment => Some(Verdict::Pass(PassReason::Fragment)),
-        Shape::NoPorts if hook == Hook::Forward => Some(Verdict::Pass(PassReason::Forwarded)),
-        Shape::NoPorts => Some(Verdict::Drop(DropReason::TruncatedTransport)),
+        Shape::Unsupported => Some(Decision::Pass(PassReason::UnsupportedProtocol)),
+        Shape::Fragment => Some(Decision::Pass(PassReason::Fragment)),
+        Shape::NoPorts if hook == Hook::Forward => Some(Decision::Pass(PassReason::Forwarded)),
+        Shape::NoPorts => Some(Decision::Drop(DropReason::TruncatedTransport)),
     }
 }

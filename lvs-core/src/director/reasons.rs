@@ -1,6 +1,7 @@
 //! How often each verdict was given, by reason: nothing is lost silently.
 
-use crate::verdict::{DropReason, PassReason, ReplyReason, Verdict};
+use super::process::Decision;
+use crate::verdict::{DropReason, PassReason, ReplyReason};
 
 const KINDS: usize = 64;
 
@@ -30,12 +31,12 @@ impl Default for ReasonCounts {
 
 impl ReasonCounts {
     #[inline]
-    pub(crate) const fn count(&mut self, verdict: &Verdict) {
-        match verdict {
-            Verdict::Forward(_) => self.forwarded += 1,
-            Verdict::Pass(reason) => self.passed[*reason as usize] += 1,
-            Verdict::Drop(reason) => self.dropped[*reason as usize] += 1,
-            Verdict::Reply(reply) => self.replied[reply.reason as usize] += 1,
+    pub(super) const fn count(&mut self, decision: Decision) {
+        match decision {
+            Decision::ToServer { .. } | Decision::ToClient { .. } => self.forwarded += 1,
+            Decision::Pass(reason) => self.passed[reason as usize] += 1,
+            Decision::Drop(reason) => self.dropped[reason as usize] += 1,
+            Decision::Reply(reason) => self.replied[reason as usize] += 1,
         }
     }
 

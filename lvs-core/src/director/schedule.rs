@@ -22,7 +22,6 @@ const FTP_PORT: u16 = 21;
 const FTP_DATA_PORT: u16 = 20;
 
 /// What a new flow has become.
-#[expect(clippy::large_enum_variant, reason = "boxing would allocate for a packet")]
 #[derive(Debug)]
 pub(super) enum Scheduled {
     /// A connection in the table.

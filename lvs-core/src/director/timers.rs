@@ -39,6 +39,7 @@ impl Director {
         let mut budget = budget;
         self.drop_packet.tick(now, &self.settings.tunables);
         self.start_clocks(now);
+        self.tick_schedulers(now);
         loop {
             let at = self.next_chore().map_or(now, |chore| chore.min(now));
             if self.flows.advance(at, &mut budget, &mut self.servers) || !self.do_chores(at, &mut budget) {
@@ -56,7 +57,8 @@ impl Director {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let flows = self.flows.wheel.next_deadline(&self.flows.table.slab);
-        [flows, self.next_chore()].into_iter().flatten().min()
+        let schedulers = self.control.schedulers_at.filter(|&at| at < Instant::MAX);
+        [flows, self.next_chore(), schedulers].into_iter().flatten().min()
     }
 
     /// Begins the two-second tick with the first service, and catches up after a long sleep: an average that has come
@@ -74,10 +76,10 @@ impl Director {
         }
     }
 
-    /// When the next thing is due that is no connection.
+    /// When the next thing is due that is no connection. At the end of time nothing is: it would be due forever.
     fn next_chore(&self) -> Option<Instant> {
-        let control = &self.control;
-        [control.estimate_at, control.trash_at, control.schedulers_at].into_iter().flatten().min()
+        let next = [self.control.estimate_at, self.control.trash_at].into_iter().flatten().min();
+        next.filter(|&at| at < Instant::MAX)
     }
 
     /// Does what is due; false if the budget was used up.
@@ -85,6 +87,14 @@ impl Director {
         if self.control.trash_at.is_some_and(|at| at <= now) {
             self.look_through_trash(now);
         }
+        match self.control.estimate_at {
+            Some(at) if at <= now => self.estimate(at, budget),
+            _ => true,
+        }
+    }
+
+    /// Tells schedulers the time if one of them waits for it. However late, once is enough: they catch up by themselves.
+    fn tick_schedulers(&mut self, now: Instant) {
         if self.control.schedulers_at.is_some_and(|at| at <= now) {
             for service in self.control.services.iter_mut() {
                 if let Some(scheduler) = service.scheduler.as_mut() {
@@ -92,10 +102,6 @@ impl Director {
                 }
             }
             self.control.schedulers_at = self.next_scheduler_tick();
-        }
-        match self.control.estimate_at {
-            Some(at) if at <= now => self.estimate(at, budget),
-            _ => true,
         }
     }
 
@@ -180,5 +186,25 @@ impl Director {
     /// A server was put into the trash.
     pub(super) fn start_trash(&mut self) {
         self.control.trash_at.get_or_insert(self.now + TRASH_PERIOD);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, Director, Instant};
+
+    #[test]
+    fn time_may_come_to_its_end() {
+        for scheduler in ["rr", "lblc", "lblcr"] {
+            let mut director = Director::new(Config::with_seed(7)).unwrap();
+            director
+                .add_service(crate::ServiceSpec::tcp("192.0.2.10:80".parse().unwrap()).scheduler(scheduler))
+                .unwrap();
+            director.run("-a -t 192.0.2.10:80 -r 10.0.0.1 -m").unwrap();
+            director.run("-d -t 192.0.2.10:80 -r 10.0.0.1").unwrap();
+            while director.advance(Instant::from_secs(300_000_000), 100_000).more {}
+            assert!(!director.advance(Instant::MAX, 100_000).more);
+            assert_eq!(director.next_deadline(), None);
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::proto::{Input, sctp, tcp};
 use crate::service::server::Servers;
 use crate::timer::Timeouts;
 use crate::wire::parse::{Parsed, Shape};
+use crate::wire::transport;
 
 /// What a state change means for the template above a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(super) enum Handshake {
 }
 
 /// Takes a packet into account: state, timeout, the active count of the server.
-#[inline]
+#[inline(always)]
 pub(super) fn track(
     entry: &mut Entry,
     side: Side,
@@ -40,17 +41,27 @@ pub(super) fn track(
             entry.timeout_ms = timeouts.udp_ms();
             if side == Side::Server { Handshake::Completed } else { Handshake::Nothing }
         }
-        Some(Protocol::Sctp) => {
-            let chunks = packet.get(parsed.transport + 12..parsed.len).unwrap_or_default();
-            let Some(event) = sctp::Event::of(chunks) else { return Handshake::Nothing };
-            let input = input(entry, side);
-            let state = sctp::next(entry.state, input, event);
-            entry.timeout_ms = timeouts.sctp_ms(state);
-            let established = state == sctp::ESTABLISHED;
-            change(entry, state, established, established, servers)
-        }
+        Some(Protocol::Sctp) => track_sctp(entry, side, parsed, packet, timeouts, servers),
         None => Handshake::Nothing,
     }
+}
+
+#[inline(never)]
+fn track_sctp(
+    entry: &mut Entry,
+    side: Side,
+    parsed: &Parsed,
+    packet: &[u8],
+    timeouts: &Timeouts,
+    servers: &mut Servers,
+) -> Handshake {
+    let chunks = packet.get(parsed.transport + transport::SCTP_LEN..parsed.len).unwrap_or_default();
+    let Some(event) = sctp::Event::of(chunks) else { return Handshake::Nothing };
+    let input = input(entry, side);
+    let state = sctp::next(entry.state, input, event);
+    entry.timeout_ms = timeouts.sctp_ms(state);
+    let established = state == sctp::ESTABLISHED;
+    change(entry, state, established, established, servers)
 }
 
 /// Which table a packet is looked up in. The first packet of the server ends the half conversation.

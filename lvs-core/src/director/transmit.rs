@@ -5,18 +5,19 @@
 use core::net::IpAddr;
 
 use super::Director;
+use super::process::Decision;
 use super::schedule::Refusal;
 use super::track::{Handshake, track};
 use crate::addr::{Addr, Family};
 use crate::config::Meta;
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::flows::{bind, unbind};
-use crate::conn::slab::{ConnId, NONE};
+use crate::conn::slab::NONE;
 use crate::forward::nat::Translation;
 use crate::forward::{Plan, decrement_ttl, rewrite, tun};
 use crate::service::{Method, Tunnel};
 use crate::time::Instant;
-use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
+use crate::verdict::{Direction, DropReason, PassReason, ReplyReason};
 use crate::wire::icmp::{self, IcmpError};
 use crate::wire::packet::Packet;
 use crate::wire::parse::Parsed;
@@ -32,7 +33,7 @@ pub(super) enum Outcome {
 
 impl Director {
     /// A packet of the client on its way to the server of a connection.
-    #[inline]
+    #[inline(never)]
     pub(super) fn forward_in(
         &mut self,
         now: Instant,
@@ -40,23 +41,23 @@ impl Director {
         meta: Meta,
         parsed: &Parsed,
         slot: u32,
-    ) -> Verdict {
+    ) -> Decision {
         let secure = self.settings.tunables.secure_tcp > 1;
         let entry = self.flows.table.slab.get_mut(slot);
+        let before = entry.timeout_ms;
         let handshake =
             track(entry, Side::Client, parsed, packet.bytes(), &self.settings.timeouts, secure, &mut self.servers);
         entry.in_packets = entry.in_packets.wrapping_add(1);
-        let (control, server) = (entry.control, entry.server);
+        entry.touch(now);
+        let (control, server, shortened) = (entry.control, entry.server, entry.timeout_ms < before);
         if let Some(counters) = self.flows.counters_mut(server) {
             counters.count_in(parsed.len);
         }
-        self.flows.touch(slot, now);
-        if handshake == Handshake::Completed && control != NONE {
-            self.flows.assure_controllers(control);
+        if shortened || control != NONE {
+            self.flows.follow_up(slot, control, handshake == Handshake::Completed);
         }
         let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
-        let connection = self.flows.table.slab.id(slot);
-        self.send_in(packet, meta, parsed, outcome, server, Some(connection))
+        self.send_in(packet, meta, parsed, &outcome, server, slot)
     }
 
     /// The packet of a connection that is over with it.
@@ -66,20 +67,20 @@ impl Director {
         meta: Meta,
         parsed: &Parsed,
         mut entry: Entry,
-    ) -> Verdict {
+    ) -> Decision {
         bind(&entry, &mut self.servers);
         track(&mut entry, Side::Client, parsed, packet.bytes(), &self.settings.timeouts, false, &mut self.servers);
         if let Some(counters) = self.flows.counters_mut(entry.server) {
             counters.count_in(parsed.len);
         }
         let outcome = self.plan_in(&entry, parsed);
-        let verdict = self.send_in(packet, meta, parsed, outcome, entry.server, None);
+        let decision = self.send_in(packet, meta, parsed, &outcome, entry.server, NONE);
         unbind(&entry, &mut self.servers);
-        verdict
+        decision
     }
 
     /// What a packet of the client meets with on its way.
-    #[inline]
+    #[inline(always)]
     pub(super) fn plan_in(&self, entry: &Entry, parsed: &Parsed) -> Outcome {
         if entry.server == NONE {
             return Outcome::Refuse(Refusal::Drop(DropReason::NoServer));
@@ -127,6 +128,7 @@ impl Director {
         })
     }
 
+    #[inline(never)]
     fn plan_tun(&self, entry: &Entry, parsed: &Parsed, mtu: u16) -> Outcome {
         const SMALLEST_V4: u16 = 68;
         const SMALLEST_V6: u16 = 1280;
@@ -163,32 +165,32 @@ impl Director {
         const FIRST: u64 = 32768;
         const COUNT: u64 = 60999 - FIRST;
         let hash = self.flows.table.hash(&parsed.tuple) >> 32;
-        u16::try_from(FIRST + (hash * COUNT >> 32)).unwrap_or(u16::MAX)
+        u16::try_from(FIRST + ((hash * COUNT) >> 32)).unwrap_or(u16::MAX)
     }
 
     /// Carries out what was found for a packet of the client.
-    #[inline]
+    #[inline(always)]
     fn send_in(
         &mut self,
         packet: &mut Packet<'_>,
         meta: Meta,
         parsed: &Parsed,
-        outcome: Outcome,
+        outcome: &Outcome,
         server: u32,
-        connection: Option<ConnId>,
-    ) -> Verdict {
+        connection: u32,
+    ) -> Decision {
         let plan = match outcome {
             Outcome::Send(plan) => plan,
             Outcome::Refuse(refusal) => {
-                let verdict = self.refuse(packet, parsed, refusal);
-                if let Verdict::Reply(_) = verdict {
+                let decision = self.refuse(packet, parsed, *refusal);
+                if let Decision::Reply(_) = decision {
                     self.account_error(connection, server, packet.len());
                 }
-                return verdict;
+                return decision;
             }
         };
-        if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
-            return Verdict::Drop(reason);
+        if let Err(reason) = rewrite(packet, parsed, plan, meta.checksum) {
+            return Decision::Drop(reason);
         }
         let method = match plan {
             Plan::Nat(_) => Method::Nat,
@@ -198,16 +200,13 @@ impl Director {
             }
             Plan::Dr | Plan::AsIs => Method::Dr,
         };
-        let next_hop = self.servers.spec(server).address.ip();
-        let server = Some(self.servers.id(server));
-        Verdict::Forward(Forward { next_hop, direction: Direction::ToServer, method, connection, server })
+        Decision::ToServer { server, connection, method }
     }
 
     /// An ICMP error of the director's own leaves through the host, where it is seen as a packet of the connection to
     /// the client; where addresses are translated it is not recognised as such.
-    fn account_error(&mut self, connection: Option<ConnId>, server: u32, len: usize) {
-        let is_nat = connection.is_none_or(|id| self.flows.table.slab.get(id.slot).method() == Method::Nat);
-        if is_nat {
+    fn account_error(&mut self, connection: u32, server: u32, len: usize) {
+        if connection == NONE || self.flows.table.slab.get(connection).method() == Method::Nat {
             return;
         }
         if let Some(counters) = self.flows.counters_mut(server) {
@@ -216,7 +215,7 @@ impl Director {
     }
 
     /// A packet to the client, from the server of a connection.
-    #[inline]
+    #[inline(never)]
     pub(super) fn reply(
         &mut self,
         now: Instant,
@@ -224,43 +223,36 @@ impl Director {
         meta: Meta,
         parsed: &Parsed,
         slot: u32,
-    ) -> Verdict {
+    ) -> Decision {
         let plan = plan_out(self.flows.table.slab.get(slot));
         if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
-            return Verdict::Drop(reason);
+            return Decision::Drop(reason);
         }
         let secure = self.settings.tunables.secure_tcp > 1;
         let entry = self.flows.table.slab.get_mut(slot);
+        let before = entry.timeout_ms;
         let handshake =
             track(entry, Side::Server, parsed, packet.bytes(), &self.settings.timeouts, secure, &mut self.servers);
-        let (control, server, method) = (entry.control, entry.server, entry.method());
-        self.flows.touch(slot, now);
-        if handshake == Handshake::Completed && control != NONE {
-            self.flows.assure_controllers(control);
+        entry.touch(now);
+        let (control, server, shortened) = (entry.control, entry.server, entry.timeout_ms < before);
+        if shortened || control != NONE {
+            self.flows.follow_up(slot, control, handshake == Handshake::Completed);
         }
-        let mut id = None;
-        if server != NONE {
-            id = Some(self.servers.id(server));
-            if self.servers.live(server).is_available()
-                && let Some(counters) = self.flows.counters_mut(server)
-            {
-                counters.count_out(parsed.len);
-            }
+        if server != NONE
+            && self.servers.live(server).is_available()
+            && let Some(counters) = self.flows.counters_mut(server)
+        {
+            counters.count_out(parsed.len);
         }
-        Verdict::Forward(Forward {
-            next_hop: parsed.tuple.destination.to_ip(parsed.tuple.family),
-            direction: Direction::ToClient,
-            method,
-            connection: Some(self.flows.table.slab.id(slot)),
-            server: id,
-        })
+        Decision::ToClient { connection: slot }
     }
 
     /// Passes, drops or answers a packet.
-    pub(super) fn refuse(&self, packet: &mut Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Verdict {
+    #[cold]
+    pub(super) fn refuse(&self, packet: &mut Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Decision {
         let (reason, error, after_hop) = match refusal {
-            Refusal::Pass(reason) => return Verdict::Pass(reason),
-            Refusal::Drop(reason) => return Verdict::Drop(reason),
+            Refusal::Pass(reason) => return Decision::Pass(reason),
+            Refusal::Drop(reason) => return Decision::Drop(reason),
             Refusal::TooBig(mtu) => (ReplyReason::TooBig, IcmpError::TooBig(mtu), true),
             Refusal::Error(reason) => {
                 let error = match reason {
@@ -271,16 +263,16 @@ impl Director {
                 (reason, error, false)
             }
         };
-        let Some(source) = self.error_source(parsed) else { return Verdict::Drop(DropReason::NoErrorSource) };
+        let Some(source) = self.error_source(parsed) else { return Decision::Drop(DropReason::NoErrorSource) };
         if !icmp::has_room(packet, parsed) {
-            return Verdict::Drop(DropReason::NoHeadroom);
+            return Decision::Drop(DropReason::NoHeadroom);
         }
         if after_hop {
             // The hop was taken off before the length was looked at: the quoted header shows it.
             decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
         }
         icmp::replace(packet, parsed, error, source);
-        Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(parsed.tuple.family), reason })
+        Decision::Reply(reason)
     }
 
     /// The source of an error about a packet: where the packet was going if that is the host's own address, else the

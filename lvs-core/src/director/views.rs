@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::Director;
 use crate::addr::{Addr, Family};
@@ -91,6 +92,8 @@ impl Director {
             server: SocketAddr::new(entry.server_address().to_ip(entry.server_family()), entry.server_port),
             state: state_name(entry),
             expires_seconds: entry.expires.since(self.now).as_secs(),
+            expires: entry.expires,
+            timeout: Duration::from_millis(u64::from(entry.timeout_ms)),
             engine: None,
         }
     }

@@ -26,7 +26,7 @@ pub(crate) enum Plan {
 }
 
 /// Why a plan cannot be carried out on a packet, if so.
-#[inline]
+#[inline(always)]
 pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, plan: &Plan) -> Option<DropReason> {
     match plan {
         Plan::AsIs | Plan::Dr => None,
@@ -36,7 +36,7 @@ pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, plan: &Plan) -> Opt
 }
 
 /// Carries a plan out. Where there is an [obstacle], the packet stays as it is.
-#[inline]
+#[inline(always)]
 pub(crate) fn rewrite(
     packet: &mut Packet<'_>,
     parsed: &Parsed,
@@ -46,11 +46,16 @@ pub(crate) fn rewrite(
     if let Some(reason) = obstacle(packet, parsed, plan) {
         return Err(reason);
     }
-    packet.truncate(parsed.len);
     match plan {
-        Plan::AsIs => {}
-        Plan::Nat(translation) => nat::translate(packet.bytes_mut(), parsed, translation, checksum),
-        Plan::Dr => decrement_ttl(packet.bytes_mut(), parsed.tuple.family),
+        Plan::AsIs => packet.truncate(parsed.len),
+        Plan::Nat(translation) => {
+            packet.truncate(parsed.len);
+            nat::translate(packet.bytes_mut(), parsed, translation, checksum);
+        }
+        Plan::Dr => {
+            packet.truncate(parsed.len);
+            decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+        }
         Plan::Tun(outer) => tun::encapsulate(packet, parsed, outer),
     }
     Ok(())

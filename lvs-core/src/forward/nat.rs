@@ -27,7 +27,7 @@ pub(crate) struct Translation {
 }
 
 /// Taking one off the TTL takes 0x0100 off the sum of the IPv4 header.
-const TTL_DELTA: u16 = !0x0100;
+const TTL_DELTA: Delta = Delta(!0x0100);
 
 /// Rewrites a packet in place. Its transport header is whole.
 #[inline]
@@ -40,13 +40,13 @@ pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, che
             };
             let Some(header) = bytes.first_chunk_mut::<{ ipv4::MIN_LEN }>() else { return };
             header[at..at + 4].copy_from_slice(&to.address.to_v4_bytes());
-            let mut sum =
-                Sum::word(u32::from(!be16(header, ipv4::CHECKSUM))).plus(Sum::word(u32::from(to.address_delta.0)));
+            let mut delta = to.address_delta;
             if to.decrement_ttl {
                 header[ipv4::TTL] = header[ipv4::TTL].wrapping_sub(1);
-                sum = sum.plus(Sum::word(u32::from(TTL_DELTA)));
+                delta = delta.plus(TTL_DELTA);
             }
-            put16(header, ipv4::CHECKSUM, sum.checksum());
+            let checksum = delta.apply(be16(header, ipv4::CHECKSUM));
+            put16(header, ipv4::CHECKSUM, checksum);
         }
         Family::V6 => {
             let at = match to.direction {
@@ -68,17 +68,24 @@ fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, chec
         Direction::ToServer => transport::DESTINATION_PORT,
         Direction::ToClient => transport::SOURCE_PORT,
     };
-    let segment = &mut bytes[parsed.transport..];
+    let segment = bytes.get_mut(parsed.transport..).unwrap_or_default();
+    if parsed.is_tcp()
+        && let Some(header) = segment.first_chunk_mut::<{ transport::TCP_MIN_LEN }>()
+    {
+        put16(header, port_at, to.port);
+        return update(header, transport::TCP_CHECKSUM, to, checksum);
+    }
     let old_port = be16(segment, port_at);
     put16(segment, port_at, to.port);
     match Protocol::from_number(parsed.tuple.protocol) {
-        Some(Protocol::Tcp) => update(segment, transport::TCP_CHECKSUM, to, checksum),
         Some(Protocol::Udp) => update_udp(bytes, parsed, to, checksum),
         Some(Protocol::Sctp) if old_port != to.port || checksum == Checksum::Partial => {
             let crc = crc32c::sctp(segment);
-            segment[8..12].copy_from_slice(&crc.to_le_bytes());
+            if let Some(field) = segment.get_mut(8..12) {
+                field.copy_from_slice(&crc.to_le_bytes());
+            }
         }
-        Some(Protocol::Sctp) | None => {}
+        _ => {}
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) const fn overhead(family: Family, tunnel: Tunnel) -> usize {
 }
 
 /// Why a packet cannot be wrapped up, if so.
+#[inline(never)]
 pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, outer: &Outer) -> Option<DropReason> {
     let front = overhead(outer.family, outer.tunnel);
     if parsed.len + front > usize::from(u16::MAX) {
@@ -72,6 +73,7 @@ pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, outer: &Outer) -> O
 }
 
 /// Wraps a packet up, in the room in front of it.
+#[inline(never)]
 pub(crate) fn encapsulate(packet: &mut Packet<'_>, parsed: &Parsed, outer: &Outer) {
     let front = overhead(outer.family, outer.tunnel);
     let total = u16::try_from(parsed.len + front).unwrap_or(u16::MAX);

@@ -1,6 +1,7 @@
 //! What is kept of a real server: its description, and the small record that the packet path shares.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::key::{ServerId, ServiceId, ServiceKey};
 use super::spec::ServerSpec;
@@ -9,7 +10,7 @@ use crate::stats::estimator::Estimator;
 use crate::time::Instant;
 
 /// The record of a real server that control and connections share: counted on state transitions, never per packet.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Live {
     /// Connections in an active state.
     pub(crate) active: u32,
@@ -27,11 +28,33 @@ pub(crate) struct Live {
     pub(crate) mtu: u16,
     pub(crate) reachable: bool,
     pub(crate) local: bool,
+    /// Its address, and how often its slot was taken before: what a verdict says of it.
+    pub(crate) address: IpAddr,
+    generation: u32,
     available: bool,
     overloaded: bool,
 }
 
 impl Live {
+    const fn new(spec: &ServerSpec) -> Self {
+        Self {
+            active: 0,
+            total: 0,
+            persistent: 0,
+            weight: 0,
+            last_weight: 0,
+            upper: 0,
+            lower: 0,
+            mtu: 0,
+            reachable: true,
+            local: false,
+            address: spec.address.ip(),
+            generation: 0,
+            available: true,
+            overloaded: false,
+        }
+    }
+
     pub(crate) const fn is_available(&self) -> bool {
         self.available
     }
@@ -88,6 +111,8 @@ impl Live {
     }
 }
 
+const _: () = assert!(size_of::<Live>() <= 64, "one cache line");
+
 /// A real server as the control plane knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
@@ -108,7 +133,6 @@ pub(crate) struct Server {
 pub(crate) struct Servers {
     live: Vec<Live>,
     records: Vec<Option<Server>>,
-    generations: Vec<u32>,
     free: Vec<u32>,
 }
 
@@ -118,6 +142,7 @@ impl Servers {
         self.live.len()
     }
 
+    #[inline]
     pub(crate) fn live(&self, slot: u32) -> &Live {
         &self.live[slot as usize]
     }
@@ -127,7 +152,7 @@ impl Servers {
     }
 
     pub(crate) fn id(&self, slot: u32) -> ServerId {
-        ServerId { slot, generation: self.generations[slot as usize] }
+        ServerId { slot, generation: self.live(slot).generation }
     }
 
     /// The record of a slot in use.
@@ -145,7 +170,7 @@ impl Servers {
 
     /// The slot of an id that names something, in a service or in the trash.
     pub(crate) fn slot(&self, id: ServerId) -> Option<u32> {
-        let known = self.generations.get(id.slot as usize) == Some(&id.generation);
+        let known = self.live.get(id.slot as usize).is_some_and(|live| live.generation == id.generation);
         (known && self.records[id.slot as usize].is_some()).then_some(id.slot)
     }
 
@@ -169,10 +194,11 @@ impl Servers {
             tunnel_source: Addr::UNSPECIFIED,
             estimator: Estimator::default(),
         };
-        let mut live = Live { available: true, ..Live::default() };
+        let mut live = Live::new(&spec);
         live.configure(&spec, true);
         live.judge_overload();
         if let Some(slot) = self.free.pop() {
+            live.generation = self.live[slot as usize].generation;
             self.live[slot as usize] = live;
             self.records[slot as usize] = Some(server);
             return Some(slot);
@@ -180,7 +206,6 @@ impl Servers {
         let slot = u32::try_from(self.live.len()).ok()?;
         self.live.push(live);
         self.records.push(Some(server));
-        self.generations.push(0);
         Some(slot)
     }
 
@@ -217,7 +242,8 @@ impl Servers {
     /// Nothing points to the server any more: its slot may be taken by another.
     pub(crate) fn free(&mut self, slot: u32) {
         self.records[slot as usize] = None;
-        self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);
+        let live = self.live_mut(slot);
+        live.generation = live.generation.wrapping_add(1);
         self.free.push(slot);
     }
 }

@@ -22,6 +22,14 @@ impl Sum {
         Self(sum)
     }
 
+    /// Whether bytes that contain their own checksum add up. The order of bytes in a word does not matter for that
+    /// (RFC 1071 section 2), so they are taken as they lie.
+    #[inline]
+    pub(crate) fn is_right(bytes: &[u8; 20]) -> bool {
+        let sum = bytes.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        Self(sum).fold() == 0xffff
+    }
+
     /// The sum of one 32-bit number.
     pub(crate) const fn word(word: u32) -> Self {
         Self(word as u64)
@@ -36,8 +44,8 @@ impl Sum {
     /// The sum as one word, end-around carries added.
     #[inline]
     pub(crate) const fn fold(self) -> u16 {
+        // Below 2^33, then below 2^18, then below 2^16 + 4.
         let mut sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        sum = (sum & 0xffff) + (sum >> 16);
         sum = (sum & 0xffff) + (sum >> 16);
         low16(sum + (sum >> 16))
     }
@@ -75,7 +83,16 @@ impl Delta {
     /// A checksum after the change (RFC 1624, equation 3). Errors in it stay errors.
     #[inline]
     pub(crate) const fn apply(self, checksum: u16) -> u16 {
-        !Sum(!checksum as u64 + self.0 as u64).fold()
+        // Three words at most: one carry, and none after it.
+        let sum = !checksum as u32 + self.0 as u32;
+        !low16((sum + (sum >> 16)) as u64)
+    }
+
+    /// Both changes.
+    #[inline]
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        let sum = self.0 as u32 + other.0 as u32;
+        Self(low16((sum + (sum >> 16)) as u64))
     }
 }
 

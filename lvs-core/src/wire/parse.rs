@@ -10,6 +10,10 @@ use crate::addr::{Addr, Family};
 use crate::flow::{Protocol, Tuple};
 use crate::verdict::DropReason;
 
+const TCP: u8 = Protocol::Tcp.number();
+const UDP: u8 = Protocol::Udp.number();
+const SCTP: u8 = Protocol::Sctp.number();
+
 /// What is known of a packet. Every offset and length in it is within the packet's bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parsed {
@@ -26,6 +30,28 @@ pub(crate) struct Parsed {
     /// Type of the first SCTP chunk, if its header is there.
     pub(crate) sctp_chunk: Option<u8>,
     pub(crate) shape: Shape,
+}
+
+impl Parsed {
+    /// Nothing is known yet.
+    pub(crate) const UNKNOWN: Self = Self {
+        tuple: Tuple {
+            family: Family::V4,
+            protocol: 0,
+            source: Addr::UNSPECIFIED,
+            destination: Addr::UNSPECIFIED,
+            source_port: 0,
+            destination_port: 0,
+        },
+        len: 0,
+        transport: 0,
+        ttl: 0,
+        tos: 0,
+        dont_fragment: false,
+        tcp_flags: TcpFlags(0),
+        sctp_chunk: None,
+        shape: Shape::Unsupported,
+    };
 }
 
 /// How much of the transport header can be read.
@@ -46,129 +72,126 @@ pub(crate) enum Shape {
 /// Reads a packet that begins with its IP header.
 ///
 /// `verify` asks for the IPv4 header checksum to be right.
-#[inline]
 pub(crate) fn parse(bytes: &[u8], verify: bool) -> Result<Parsed, DropReason> {
-    match bytes.first().map(|first| first >> 4) {
-        Some(4) => parse_v4(bytes, verify),
-        Some(6) => parse_v6(bytes),
-        _ => Err(DropReason::NotIp),
-    }
-}
-
-#[inline]
-fn parse_v4(bytes: &[u8], verify: bool) -> Result<Parsed, DropReason> {
-    let header: &[u8; ipv4::MIN_LEN] = bytes.first_chunk().ok_or(DropReason::TruncatedIp)?;
-    let header_len = usize::from(header[0] & 0x0f) * 4;
-    let len = usize::from(be16(header, ipv4::TOTAL_LENGTH));
-    if header_len < ipv4::MIN_LEN || len < header_len || len > bytes.len() {
-        return Err(DropReason::TruncatedIp);
-    }
-    if verify {
-        let sum = if header_len == ipv4::MIN_LEN { Sum::of(header) } else { Sum::of(&bytes[..header_len]) };
-        if sum.fold() != 0xffff {
-            return Err(DropReason::IpChecksum);
-        }
-    }
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let fragment = be16(header, ipv4::FRAGMENT);
-    let mut parsed = Parsed {
-        tuple: Tuple {
-            family: Family::V4,
-            protocol: header[ipv4::PROTOCOL],
-            source: Addr::v4(word(ipv4::SOURCE)),
-            destination: Addr::v4(word(ipv4::DESTINATION)),
-            source_port: 0,
-            destination_port: 0,
-        },
-        len,
-        transport: header_len,
-        ttl: header[ipv4::TTL],
-        tos: header[ipv4::TOS],
-        dont_fragment: fragment & ipv4::DONT_FRAGMENT != 0,
-        tcp_flags: TcpFlags(0),
-        sctp_chunk: None,
-        shape: Shape::Fragment,
-    };
-    if fragment & ipv4::FRAGMENT_BITS == 0 {
-        parsed.read_transport(&bytes[..len]);
-    } else if Protocol::from_number(parsed.tuple.protocol).is_none() {
-        parsed.shape = Shape::Unsupported;
-    }
+    let mut parsed = Parsed::UNKNOWN;
+    parsed.read(bytes, verify)?;
     Ok(parsed)
-}
-
-fn parse_v6(bytes: &[u8]) -> Result<Parsed, DropReason> {
-    let header: &[u8; ipv6::LEN] = bytes.first_chunk().ok_or(DropReason::TruncatedIp)?;
-    let len = ipv6::LEN + usize::from(be16(header, ipv6::PAYLOAD_LENGTH));
-    if len > bytes.len() {
-        return Err(DropReason::TruncatedIp);
-    }
-    let bytes = &bytes[..len];
-    let upper = ipv6::walk(bytes);
-    let address = |at: usize| {
-        let mut octets = [0; 16];
-        octets.copy_from_slice(&header[at..at + 16]);
-        Addr::from_v6(&octets)
-    };
-    let mut parsed = Parsed {
-        tuple: Tuple {
-            family: Family::V6,
-            protocol: upper.map_or(ipv6_no_next_header(), |u| u.protocol),
-            source: address(ipv6::SOURCE),
-            destination: address(ipv6::DESTINATION),
-            source_port: 0,
-            destination_port: 0,
-        },
-        len,
-        transport: upper.map_or(len, |u| u.offset),
-        ttl: header[ipv6::HOP_LIMIT],
-        tos: (be16(header, 0) >> 4).to_be_bytes()[1],
-        dont_fragment: false,
-        tcp_flags: TcpFlags(0),
-        sctp_chunk: None,
-        shape: Shape::Unsupported,
-    };
-    match upper {
-        Some(upper) if upper.fragment => parsed.shape = Shape::Fragment,
-        Some(_) => parsed.read_transport(bytes),
-        None => {}
-    }
-    Ok(parsed)
-}
-
-/// "No next header" (RFC 8200 section 4.7): what a broken chain leads to.
-const fn ipv6_no_next_header() -> u8 {
-    59
 }
 
 impl Parsed {
-    /// Ports, and flags for TCP.
+    /// The same, in place: what was known before is forgotten. (A burst's packets are read into an array; moving the
+    /// results there would cost more than reading.)
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8], verify: bool) -> Result<(), DropReason> {
+        match bytes.first().map(|first| first >> 4) {
+            Some(4) => self.read_v4(bytes, verify),
+            Some(6) => self.read_v6(bytes),
+            _ => Err(DropReason::NotIp),
+        }
+    }
+
+    #[inline]
+    fn read_v4(&mut self, bytes: &[u8], verify: bool) -> Result<(), DropReason> {
+        let header: &[u8; ipv4::MIN_LEN] = bytes.first_chunk().ok_or(DropReason::TruncatedIp)?;
+        let header_len = usize::from(header[0] & 0x0f) * 4;
+        let len = usize::from(be16(header, ipv4::TOTAL_LENGTH));
+        if header_len < ipv4::MIN_LEN || len < header_len || len > bytes.len() {
+            return Err(DropReason::TruncatedIp);
+        }
+        if verify {
+            let right = if header_len == ipv4::MIN_LEN {
+                Sum::is_right(header)
+            } else {
+                Sum::of(&bytes[..header_len]).fold() == 0xffff
+            };
+            if !right {
+                return Err(DropReason::IpChecksum);
+            }
+        }
+        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let fragment = be16(header, ipv4::FRAGMENT);
+        self.tuple.family = Family::V4;
+        self.tuple.protocol = header[ipv4::PROTOCOL];
+        self.tuple.source = Addr::v4(word(ipv4::SOURCE));
+        self.tuple.destination = Addr::v4(word(ipv4::DESTINATION));
+        self.len = len;
+        self.transport = header_len;
+        self.ttl = header[ipv4::TTL];
+        self.tos = header[ipv4::TOS];
+        self.dont_fragment = fragment & ipv4::DONT_FRAGMENT != 0;
+        if fragment & ipv4::FRAGMENT_BITS == 0 {
+            self.read_transport(&bytes[..len]);
+        } else {
+            self.forget_transport(match Protocol::from_number(self.tuple.protocol) {
+                Some(_) => Shape::Fragment,
+                None => Shape::Unsupported,
+            });
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn read_v6(&mut self, bytes: &[u8]) -> Result<(), DropReason> {
+        let header: &[u8; ipv6::LEN] = bytes.first_chunk().ok_or(DropReason::TruncatedIp)?;
+        let len = ipv6::LEN + usize::from(be16(header, ipv6::PAYLOAD_LENGTH));
+        if len > bytes.len() {
+            return Err(DropReason::TruncatedIp);
+        }
+        let bytes = &bytes[..len];
+        let address = |at: usize| header[at..].first_chunk().map_or(Addr::UNSPECIFIED, Addr::from_v6);
+        let upper = ipv6::walk(bytes);
+        self.tuple.family = Family::V6;
+        self.tuple.source = address(ipv6::SOURCE);
+        self.tuple.destination = address(ipv6::DESTINATION);
+        self.tuple.protocol = upper.map_or(NO_NEXT_HEADER, |u| u.protocol);
+        self.len = len;
+        self.transport = upper.map_or(len, |u| u.offset);
+        self.ttl = header[ipv6::HOP_LIMIT];
+        self.tos = (be16(header, 0) >> 4).to_be_bytes()[1];
+        self.dont_fragment = false;
+        match upper {
+            Some(upper) if upper.fragment => self.forget_transport(Shape::Fragment),
+            Some(_) => self.read_transport(bytes),
+            None => self.forget_transport(Shape::Unsupported),
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn forget_transport(&mut self, shape: Shape) {
+        (self.tuple.source_port, self.tuple.destination_port) = (0, 0);
+        (self.tcp_flags, self.sctp_chunk, self.shape) = (TcpFlags(0), None, shape);
+    }
+}
+
+/// "No next header" (RFC 8200 section 4.7): what a broken chain leads to.
+const NO_NEXT_HEADER: u8 = 59;
+
+impl Parsed {
+    /// Ports, flags of TCP, the first chunk of SCTP.
     #[inline]
     fn read_transport(&mut self, bytes: &[u8]) {
-        let fixed = match Protocol::from_number(self.tuple.protocol) {
-            Some(Protocol::Tcp) => transport::TCP_MIN_LEN,
-            Some(Protocol::Udp) => transport::UDP_LEN,
-            Some(Protocol::Sctp) => transport::SCTP_LEN,
-            None => {
-                self.shape = Shape::Unsupported;
-                return;
-            }
+        let header = bytes.get(self.transport..).unwrap_or_default();
+        let fixed = match self.tuple.protocol {
+            TCP => transport::TCP_MIN_LEN,
+            UDP => transport::UDP_LEN,
+            SCTP => transport::SCTP_LEN,
+            _ => return self.forget_transport(Shape::Unsupported),
         };
-        let Some(header) = bytes.get(self.transport..) else {
-            self.shape = Shape::NoPorts;
-            return;
-        };
-        let Some(&[a, b, c, d]) = header.first_chunk() else {
-            self.shape = Shape::NoPorts;
-            return;
-        };
+        let Some(&[a, b, c, d]) = header.first_chunk() else { return self.forget_transport(Shape::NoPorts) };
         self.tuple.source_port = u16::from_be_bytes([a, b]);
         self.tuple.destination_port = u16::from_be_bytes([c, d]);
-        self.shape = if header.len() >= fixed { Shape::Whole } else { Shape::PortsOnly };
-        if self.is_tcp() && self.shape == Shape::Whole {
-            self.tcp_flags = TcpFlags(header[transport::TCP_FLAGS]);
-        } else if self.is_sctp() {
-            self.sctp_chunk = header.get(transport::SCTP_LEN..transport::SCTP_LEN + 4).map(|chunk| chunk[0]);
+        self.tcp_flags = TcpFlags(0);
+        self.sctp_chunk = None;
+        if header.len() < fixed {
+            self.shape = Shape::PortsOnly;
+            return;
+        }
+        self.shape = Shape::Whole;
+        match self.tuple.protocol {
+            TCP => self.tcp_flags = TcpFlags(header[transport::TCP_FLAGS]),
+            SCTP => self.sctp_chunk = header.get(transport::SCTP_LEN..transport::SCTP_LEN + 4).map(|chunk| chunk[0]),
+            _ => {}
         }
     }
 

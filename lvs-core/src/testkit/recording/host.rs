@@ -6,7 +6,10 @@ use std::vec::Vec;
 
 use serde_json::Value;
 
-use super::packet::{Fields, ICMP, ICMPV6, SCTP, TCP, UDP, describe, has_dont_fragment, mac_of};
+use super::packet::{
+    Fields, ICMP, ICMPV6, SCTP, TCP, UDP, describe, error_for, has_dont_fragment, header_is_right, mac_of, reset_for,
+    same_own_packet,
+};
 use crate::{Director, Path};
 
 /// One interface.
@@ -127,15 +130,16 @@ impl Host {
     }
 
     /// What the host's own stack does with a packet that it is to forward, before the director sees it: an error to the
-    /// sender, by type and code, or nothing.
-    pub(super) fn refuses(&self, fields: &Fields, packet: &[u8]) -> Option<[u8; 2]> {
+    /// sender, by type, code and second word, or nothing.
+    pub(super) fn refuses(&self, fields: &Fields, packet: &[u8]) -> Option<([u8; 2], u16)> {
         let is_v4 = fields.source.is_ipv4();
-        let Some(way) = self.way(fields.destination) else { return Some(if is_v4 { [3, 0] } else { [1, 0] }) };
+        let Some(way) = self.way(fields.destination) else { return Some((if is_v4 { [3, 0] } else { [1, 0] }, 0)) };
         if fields.ttl <= 1 {
-            return Some(if is_v4 { [11, 0] } else { [3, 0] });
+            return Some((if is_v4 { [11, 0] } else { [3, 0] }, 0));
         }
         let must_fit = !is_v4 || has_dont_fragment(packet);
-        (must_fit && fields.len > way.mtu).then_some(if is_v4 { [3, 4] } else { [2, 0] })
+        let mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
+        (must_fit && fields.len > way.mtu).then_some((if is_v4 { [3, 4] } else { [2, 0] }, mtu))
     }
 }
 
@@ -181,12 +185,11 @@ pub(super) fn answers_passed(fields: &Fields, packet: &[u8], answers: &[Vec<u8>]
     if right { Ok(()) } else { Err(std::format!("{} by the host, not {seen:?}", wanted.name())) }
 }
 
-/// Is this an error of the host's to the sender of a packet?
-pub(super) fn is_host_error(fields: &Fields, kind: [u8; 2], answer: &[u8]) -> bool {
-    let Some(error) = Fields::read(answer) else { return false };
-    matches!(error.protocol, ICMP | ICMPV6)
-        && error.destination == fields.source
-        && answer.get(error.transport..error.transport + 2) == Some(&kind)
+/// Is this the host's error about a packet, of a type and code, and with this second word?
+pub(super) fn is_host_error(fields: &Fields, packet: &[u8], kind: [u8; 2], word: u16, answer: &[u8]) -> bool {
+    Fields::read(answer)
+        .filter(|seen| seen.source.is_ipv4() == fields.source.is_ipv4())
+        .is_some_and(|seen| same_own_packet(&error_for(fields, packet, kind, word, seen.source), answer))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -203,18 +206,12 @@ impl Wanted {
         let ends = seen.source == fields.destination && seen.destination == fields.source;
         match self {
             Self::Nothing => false,
-            Self::Reset => {
-                let reversed = fields.ports(packet).map(|(from, to)| (to, from));
-                let is_reset = answer.get(seen.transport + 13).is_some_and(|flags| flags & 4 != 0);
-                ends && seen.protocol == TCP && seen.ports(answer) == reversed && is_reset
-            }
-            Self::Error(kind) => {
-                let quote = answer.get(seen.transport + 8..).unwrap_or_default();
-                ends && is_host_error(fields, kind, answer) && packet.starts_with(quote)
-            }
+            Self::Reset => reset_for(fields, packet).is_some_and(|reset| same_own_packet(&reset, answer)),
+            Self::Error(kind) => ends && is_host_error(fields, packet, kind, 0, answer),
             Self::Echo(kind) => {
                 let head = fields.transport + 4;
-                ends && answer.get(seen.transport) == Some(&kind)
+                ends && header_is_right(answer)
+                    && answer.get(seen.transport..seen.transport + 2) == Some(&[kind, 0])
                     && answer.get(seen.transport + 4..seen.len) == packet.get(head..fields.len)
             }
         }

@@ -8,9 +8,10 @@
 //! Compared are: every byte of every packet, its next hop, and that there is one, or none; listings of services to the
 //! byte; listings of connections as sets, the seconds left within one. Not compared is what a kernel draws at random:
 //! the identification of IPv4 headers without "don't fragment", the flow label and the UDP source port of its own
-//! packets.
+//! packets; and a connection whose time is over, while the kernel's timers may still be on their way (`late`).
 
 mod host;
+mod late;
 mod listing;
 mod packet;
 
@@ -24,6 +25,7 @@ use std::vec::Vec;
 use serde_json::Value;
 
 use self::host::{Host, Way, answers_passed, is_host_error};
+use self::late::Late;
 use self::listing::Compared;
 use self::packet::{Fields, UDP, describe, from_hex, header_is_right, one_hop_on, reassemble};
 use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict};
@@ -125,6 +127,7 @@ struct Player {
     host: Host,
     /// The UDP source port of each flow's tunnel packets: one for each.
     tunnel_ports: BTreeMap<Vec<u8>, u16>,
+    late: Late,
 }
 
 /// A frame that the kernel sent.
@@ -138,7 +141,7 @@ impl Player {
     fn new() -> Self {
         let config = Config { connections: 1 << 16, ..Config::with_seed(1) };
         let director = Director::new(config).expect("a table of 65536 connections can be built");
-        Self { director, host: Host::default(), tunnel_ports: BTreeMap::new() }
+        Self { director, host: Host::default(), tunnel_ports: BTreeMap::new(), late: Late::default() }
     }
 
     /// Does one step; `None` if it is malformed.
@@ -146,6 +149,13 @@ impl Player {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and short")]
         let now = Instant::from_nanos((time_ms * 1e6) as u64);
         while self.director.advance(now, usize::MAX).more {}
+        self.late.passed(&self.director, now);
+        let compared = self.compare(op, step, record, now);
+        self.late.note(&self.director);
+        compared
+    }
+
+    fn compare(&mut self, op: &str, step: &Value, record: &Value, now: Instant) -> Option<Compared> {
         if record["skipped"].as_bool() == Some(true) {
             return Some(Ok(()));
         }
@@ -162,7 +172,7 @@ impl Player {
                 let (file, expected) = (step["file"].as_str()?, record["stdout"].as_str()?);
                 let got = self.director.proc_file(file).unwrap_or_default();
                 Some(match file {
-                    "ip_vs_conn" => listing::same_connections(expected, &got),
+                    "ip_vs_conn" => listing::same_connections(expected, &got, &self.late.rows()),
                     "ip_vs" => listing::same_services(expected, &got),
                     _ => listing::same_text(expected, &got),
                 })
@@ -183,7 +193,7 @@ impl Player {
         } else if args.contains("--nosort") {
             listing::same_services(expected, &got)
         } else {
-            listing::same_text(expected, &got)
+            self.late.same_listing(expected, &got)
         }
     }
 
@@ -196,7 +206,7 @@ impl Player {
         let mut packet = packet;
         if !is_ours {
             if let Some(kind) = self.host.refuses(&fields, &packet) {
-                return refused_by_host(&fields, kind, frames);
+                return refused_by_host(&fields, &packet, kind, frames);
             }
             packet = one_hop_on(&packet);
         }
@@ -213,7 +223,7 @@ impl Player {
                 let back = self.host.way(fields.source);
                 let well_sent = frames.iter().all(|frame| back.as_ref().is_some_and(|way| frame.went(way)));
                 answers_passed(&fields, &packet, &answers)
-                    .and(if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
+                    .and_then(|()| if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
                     .map_err(|wanted| (shown(frames), format!("passed ({reason}), which means {wanted}")))
             }
             Verdict::Pass(_) => self.same_frame(&packet, fields.destination, frames, "passed"),
@@ -309,9 +319,9 @@ fn nothing_left(frames: &[Frame]) -> Compared {
     if frames.is_empty() { Ok(()) } else { Err((shown(frames), "nothing".to_string())) }
 }
 
-fn refused_by_host(fields: &Fields, kind: [u8; 2], frames: &[Frame]) -> Compared {
+fn refused_by_host(fields: &Fields, packet: &[u8], (kind, word): ([u8; 2], u16), frames: &[Frame]) -> Compared {
     match frames {
-        [frame] if is_host_error(fields, kind, &frame.bytes) => Ok(()),
+        [frame] if is_host_error(fields, packet, kind, word, &frame.bytes) => Ok(()),
         _ => Err((shown(frames), format!("an ICMP error of the host's, type {} code {}", kind[0], kind[1]))),
     }
 }

@@ -200,6 +200,101 @@ fn reassemble_v6(frames: &[Vec<u8>]) -> Option<Vec<u8>> {
     Some(whole)
 }
 
+/// The sum of a pseudo-header and what follows it.
+fn transport_sum(source: IpAddr, destination: IpAddr, protocol: u8, bytes: &[u8]) -> u16 {
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    };
+    let len = u16::try_from(bytes.len()).expect("a packet").to_be_bytes();
+    sum(&[&octets(source)[..], &octets(destination), &len, &[0, protocol], bytes].concat())
+}
+
+/// A packet of the host's own stack: no options, TTL 64. What the kernel draws at random is zero.
+fn from_host(
+    source: IpAddr,
+    destination: IpAddr,
+    tos: u8,
+    dont_fragment: bool,
+    protocol: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).expect("a packet");
+    let mut bytes = match (source, destination) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let flags = if dont_fragment { 0x40 } else { 0 };
+            let mut header = std::vec![0x45, tos, 0, 0, 0, 0, flags, 0, 64, protocol, 0, 0];
+            header.extend(from.octets());
+            header.extend(to.octets());
+            put16(&mut header, 2, len + 20);
+            mend_header(&mut header);
+            header
+        }
+        (from, to) => {
+            let mut header = std::vec![0x60 | tos >> 4, tos << 4, 0, 0, 0, 0, protocol, 64];
+            put16(&mut header, 4, len);
+            for address in [from, to] {
+                if let IpAddr::V6(address) = address {
+                    header.extend(address.octets());
+                }
+            }
+            header
+        }
+    };
+    bytes.extend(payload);
+    bytes
+}
+
+/// The reset that a host answers a TCP segment for none of its sockets with (RFC 9293 section 3.10.7.1).
+pub(super) fn reset_for(fields: &Fields, packet: &[u8]) -> Option<Vec<u8>> {
+    let segment = packet.get(fields.transport..fields.len)?;
+    let header: &[u8; 20] = segment.first_chunk()?;
+    let flags = header[13];
+    let mut reset = std::vec![0; 20];
+    reset[..2].copy_from_slice(&header[2..4]);
+    reset[2..4].copy_from_slice(&header[..2]);
+    if flags & 0x10 != 0 {
+        reset[4..8].copy_from_slice(&header[8..12]);
+        reset[13] = 0x04;
+    } else {
+        let data = segment.len().checked_sub(usize::from(header[12] >> 4) * 4)?;
+        let sequence = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let taken = u32::try_from(data).ok()? + u32::from(flags & 1) + u32::from(flags >> 1 & 1);
+        reset[8..12].copy_from_slice(&sequence.wrapping_add(taken).to_be_bytes());
+        reset[13] = 0x14;
+    }
+    reset[12] = 0x50;
+    let (from, to) = (fields.destination, fields.source);
+    let checksum = !transport_sum(from, to, TCP, &reset);
+    put16(&mut reset, 16, checksum);
+    let tos = if from.is_ipv4() { packet[1] } else { 0 };
+    Some(from_host(from, to, tos, true, TCP, &reset))
+}
+
+/// The ICMP error of a type and code about a packet, from an address of the host's.
+pub(super) fn error_for(fields: &Fields, packet: &[u8], kind: [u8; 2], word: u16, source: IpAddr) -> Vec<u8> {
+    let (protocol, longest, tos) =
+        if source.is_ipv4() { (ICMP, 548, packet[1] & 0x1e | 0xc0) } else { (ICMPV6, 1232, 0) };
+    let mut error = std::vec![kind[0], kind[1], 0, 0, 0, 0, 0, 0];
+    put16(&mut error, 6, word);
+    error.extend(&packet[..fields.len.min(longest)]);
+    let checksum = if source.is_ipv4() { !sum(&error) } else { !transport_sum(source, fields.source, ICMPV6, &error) };
+    put16(&mut error, 2, checksum);
+    from_host(source, fields.source, tos, false, protocol, &error)
+}
+
+/// Equal, but for what the kernel draws at random for packets of its own.
+pub(super) fn same_own_packet(expected: &[u8], got: &[u8]) -> bool {
+    let mut expected = expected.to_vec();
+    if expected.len() != got.len() || expected[0] >> 4 != got[0] >> 4 || !header_is_right(got) {
+        return false;
+    }
+    if got[0] >> 4 == 6 || !has_dont_fragment(got) {
+        take_over_random_header(&mut expected, got);
+    }
+    expected == got
+}
+
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
     let digits = digits?;
