@@ -3,3 +3,8 @@
 
 #[path = "../balance/mod.rs"]
 pub mod balance;
+
+/// The README's program is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

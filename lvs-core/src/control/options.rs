@@ -2,6 +2,7 @@
 
 use Opt::*;
 use Takes::{Nothing, Value, ValueUnlessOption};
+use alloc::string::String;
 
 /// A command of `ipvsadm`, by its option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +187,7 @@ pub(crate) fn noun(name: Name) -> &'static str {
 }
 
 /// The dashes and the name of an option, for messages: the short one if there is one.
-pub(crate) fn dashed(name: Name) -> alloc::string::String {
+pub(crate) fn dashed(name: Name) -> String {
     let entry = entry(name);
     match entry.short.chars().next() {
         Some(letter) => alloc::format!("-{letter}"),
