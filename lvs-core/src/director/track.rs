@@ -6,6 +6,7 @@ use crate::flow::Protocol;
 use crate::proto::{Input, sctp, tcp};
 use crate::service::server::Servers;
 use crate::timer::Timeouts;
+use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::transport;
 
@@ -22,7 +23,7 @@ pub(super) fn track(
     entry: &mut Entry,
     side: Side,
     parsed: &Parsed,
-    packet: &[u8],
+    packet: &Packet<'_>,
     timeouts: &Timeouts,
     secure: bool,
     servers: &mut Servers,
@@ -35,6 +36,9 @@ pub(super) fn track(
             let input = input(entry, side);
             let state = tcp::next(entry.state, input, parsed.tcp_flags, secure);
             entry.timeout_ms = timeouts.tcp_ms(state);
+            if state == entry.state {
+                return Handshake::Nothing;
+            }
             change(entry, state, tcp::is_active(state), state == tcp::ESTABLISHED, servers)
         }
         Some(Protocol::Udp) => {
@@ -51,15 +55,18 @@ fn track_sctp(
     entry: &mut Entry,
     side: Side,
     parsed: &Parsed,
-    packet: &[u8],
+    packet: &Packet<'_>,
     timeouts: &Timeouts,
     servers: &mut Servers,
 ) -> Handshake {
-    let chunks = packet.get(parsed.transport + transport::SCTP_LEN..parsed.len).unwrap_or_default();
+    let chunks = packet.bytes().get(parsed.transport + transport::SCTP_LEN..parsed.len).unwrap_or_default();
     let Some(event) = sctp::Event::of(chunks) else { return Handshake::Nothing };
     let input = input(entry, side);
     let state = sctp::next(entry.state, input, event);
     entry.timeout_ms = timeouts.sctp_ms(state);
+    if state == entry.state {
+        return Handshake::Nothing;
+    }
     let established = state == sctp::ESTABLISHED;
     change(entry, state, established, established, servers)
 }
@@ -77,11 +84,8 @@ fn input(entry: &mut Entry, side: Side) -> Input {
     }
 }
 
-#[inline]
+/// Another state: the server's active count may follow.
 fn change(entry: &mut Entry, state: u8, active: bool, established: bool, servers: &mut Servers) -> Handshake {
-    if state == entry.state {
-        return Handshake::Nothing;
-    }
     entry.state = state;
     if entry.server != NONE {
         let live = servers.live_mut(entry.server);

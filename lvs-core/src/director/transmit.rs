@@ -45,8 +45,7 @@ impl Director {
         let secure = self.settings.tunables.secure_tcp > 1;
         let entry = self.flows.table.slab.get_mut(slot);
         let before = entry.timeout_ms;
-        let handshake =
-            track(entry, Side::Client, parsed, packet.bytes(), &self.settings.timeouts, secure, &mut self.servers);
+        let handshake = track(entry, Side::Client, parsed, packet, &self.settings.timeouts, secure, &mut self.servers);
         entry.in_packets = entry.in_packets.wrapping_add(1);
         entry.touch(now);
         let (control, server, shortened) = (entry.control, entry.server, entry.timeout_ms < before);
@@ -69,7 +68,7 @@ impl Director {
         mut entry: Entry,
     ) -> Decision {
         bind(&entry, &mut self.servers);
-        track(&mut entry, Side::Client, parsed, packet.bytes(), &self.settings.timeouts, false, &mut self.servers);
+        track(&mut entry, Side::Client, parsed, packet, &self.settings.timeouts, false, &mut self.servers);
         if let Some(counters) = self.flows.counters_mut(entry.server) {
             counters.count_in(parsed.len);
         }
@@ -231,8 +230,7 @@ impl Director {
         let secure = self.settings.tunables.secure_tcp > 1;
         let entry = self.flows.table.slab.get_mut(slot);
         let before = entry.timeout_ms;
-        let handshake =
-            track(entry, Side::Server, parsed, packet.bytes(), &self.settings.timeouts, secure, &mut self.servers);
+        let handshake = track(entry, Side::Server, parsed, packet, &self.settings.timeouts, secure, &mut self.servers);
         entry.touch(now);
         let (control, server, shortened) = (entry.control, entry.server, entry.timeout_ms < before);
         if shortened || control != NONE {

@@ -30,7 +30,7 @@ pub(crate) struct Translation {
 const TTL_DELTA: Delta = Delta(!0x0100);
 
 /// Rewrites a packet in place. Its transport header is whole.
-#[inline]
+#[inline(always)]
 pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
     match parsed.tuple.family {
         Family::V4 => {
@@ -62,7 +62,7 @@ pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, che
     translate_transport(bytes, parsed, to, checksum);
 }
 
-#[inline]
+#[inline(always)]
 fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
     let port_at = match to.direction {
         Direction::ToServer => transport::DESTINATION_PORT,
@@ -100,6 +100,7 @@ fn update(segment: &mut [u8], at: usize, to: &Translation, checksum: Checksum) {
     put16(segment, at, new);
 }
 
+#[inline(never)]
 fn update_udp(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
     let segment = &mut bytes[parsed.transport..];
     if checksum == Checksum::Partial {

@@ -51,21 +51,61 @@ pub(crate) const TIMEOUTS_MS: [u32; STATES] =
 
 /// The state after a segment.
 #[inline]
-pub(crate) fn next(state: u8, input: Input, flags: TcpFlags, secure: bool) -> u8 {
-    let event = if flags.rst() {
-        3
-    } else if flags.syn() {
-        0
-    } else if flags.fin() {
-        1
-    } else if flags.ack() {
-        2
-    } else {
-        return CLOSE;
-    };
-    let table = if secure { &SECURE } else { &NORMAL };
-    table[input as usize][event].get(usize::from(state)).copied().unwrap_or(CLOSE)
+pub(crate) const fn next(state: u8, input: Input, flags: TcpFlags, secure: bool) -> u8 {
+    let table = if secure { &SECURE_ROWS } else { &NORMAL_ROWS };
+    let event = EVENTS[(flags.0 & 0x1f) as usize];
+    table[((input as usize) << 3 | event as usize) & (ROWS - 1)][(state & 15) as usize]
 }
+
+/// The event of each combination of ACK, PSH, RST, SYN and FIN.
+const EVENTS: [u8; 32] = {
+    let mut events = [NO_EVENT; 32];
+    let mut bits = 0u8;
+    while bits < 32 {
+        let flags = TcpFlags(bits);
+        events[bits as usize] = if flags.rst() {
+            3
+        } else if flags.syn() {
+            0
+        } else if flags.fin() {
+            1
+        } else if flags.ack() {
+            2
+        } else {
+            NO_EVENT
+        };
+        bits += 1;
+    }
+    events
+};
+
+/// A segment without any of them: whatever the state, it closes.
+const NO_EVENT: u8 = 4;
+
+/// Eight events for each input, of which five are used.
+const ROWS: usize = 32;
+
+/// A table as the packet path reads it: rows of sixteen, so that no index can be out of range.
+const fn rows(table: &Table) -> [[u8; 16]; ROWS] {
+    let mut rows = [[CLOSE; 16]; ROWS];
+    let mut input = 0;
+    while input < 3 {
+        let mut event = 0;
+        while event < 4 {
+            let mut state = 0;
+            while state < STATES {
+                rows[input << 3 | event][state] = table[input][event][state];
+                state += 1;
+            }
+            event += 1;
+        }
+        input += 1;
+    }
+    rows
+}
+
+static NORMAL_ROWS: [[u8; 16]; ROWS] = rows(&NORMAL);
+static SECURE_ROWS: [[u8; 16]; ROWS] = rows(&SECURE);
 
 /// By where a segment comes from, by event, by state.
 type Table = [[[u8; STATES]; 4]; 3];
