@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 # Families of recordings that agree with the kernel in every step.
-FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp
+FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp
 
 .PHONY: test lint bench doc fuzz tools
 

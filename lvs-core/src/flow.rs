@@ -87,6 +87,18 @@ pub(crate) struct Tuple {
 }
 
 impl Tuple {
+    /// The other direction.
+    pub(crate) const fn reversed(&self) -> Self {
+        Self {
+            family: self.family,
+            protocol: self.protocol,
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+        }
+    }
+
     pub(crate) fn flow(&self) -> Flow {
         Flow {
             protocol: self.protocol,

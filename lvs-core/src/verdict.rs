@@ -111,6 +111,8 @@ reasons! {
         FtpNoDestination = 10, "ftp-no-destination";
         /// The connection's server is deleted and `expire_nodest_conn` ended the connection; the packet opens none.
         ConnectionEnded = 11, "connection-ended";
+        /// An ICMP error about a packet of no connection.
+        NoConnection = 12, "no-connection";
     }
 }
 
@@ -147,6 +149,12 @@ reasons! {
         NoServer = 14, "no-server";
         /// An ICMP error is due, but there is no address of the host's to send it from.
         NoErrorSource = 15, "no-error-source";
+        /// The checksum of an ICMP error about a translated connection is wrong.
+        IcmpChecksum = 16, "icmp-checksum";
+        /// No route to the real server, and no error may be sent about the packet.
+        NoRoute = 17, "no-route";
+        /// No real server can take the connection, and no error may be sent about the packet.
+        NoDestination = 18, "no-destination";
     }
 }
 

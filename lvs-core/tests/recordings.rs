@@ -66,6 +66,7 @@ families! {
     persistence_is_the_kernels: ["persistence-"], 7;
     policies_are_the_kernels: ["policies-"], 7;
     sctp_states_are_the_kernels: ["sctp-"], 7;
+    icmp_errors_find_their_connection: ["icmp-"], 7;
 }
 
 /// A recording of plain NAT with packets both ways and listings: every kind of step that a change can be made to.

@@ -8,7 +8,8 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use super::Director;
-use super::process::{Followed, not_balanced};
+use super::icmp::{ErrorCourse, as_opening, is_icmp, unanswered};
+use super::process::{Decision, Followed, not_balanced};
 use super::schedule::{Refusal, new_flow, no_destination, port_mismatch};
 use super::transmit::{Outcome, plan_out};
 use crate::config::{Checksum, Hook, Meta};
@@ -23,7 +24,7 @@ use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
 use crate::wire::icmp;
 use crate::wire::packet::Packet;
-use crate::wire::parse::{Parsed, parse};
+use crate::wire::parse::{Parsed, Shape, parse};
 
 /// What [`Director::explain`] says of a packet. `Display` writes it in a few lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +157,9 @@ impl Director {
             return Course::ends(Found::Nothing, Verdict::Pass(PassReason::NotEnabled));
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
+            if is_icmp(parsed) {
+                return self.course_of_error(now, packet, meta, parsed);
+            }
             return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
         match self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now) {
@@ -172,6 +176,27 @@ impl Director {
                 Followed::End | Followed::Shadow => self.course_new(now, packet, meta, parsed),
             },
             None => self.course_new(now, packet, meta, parsed),
+        }
+    }
+
+    /// An ICMP error goes where the packet that it quotes belongs.
+    fn course_of_error(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
+        match self.error_course(now, packet.bytes(), meta, parsed) {
+            ErrorCourse::Done(decision) => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
+            ErrorCourse::Follow { slot, side: Side::Server, .. } => {
+                let found = self.found(slot, Direction::ToClient);
+                let entry = self.flows.table.slab.get(slot);
+                let source = SocketAddr::new(entry.virtual_address().to_ip(entry.family()), entry.virtual_port);
+                let translated = entry.method() == Method::Nat;
+                let verdict = Some(self.verdict(Decision::ToClient { connection: slot }, parsed));
+                Course { found, verdict, rewrite: translated.then_some(Rewrite::Source(source)) }
+            }
+            ErrorCourse::Follow { slot, side: Side::Client, .. } => {
+                let whole = Parsed { shape: Shape::Whole, ..*parsed };
+                let entry = self.flows.table.slab.get(slot);
+                self.course_in(packet, &whole, self.found(slot, Direction::ToServer), entry, Some(slot))
+            }
+            ErrorCourse::Schedule { quote } => self.course_new(now, packet, meta, &as_opening(parsed, &quote)),
         }
     }
 
@@ -258,21 +283,21 @@ impl Director {
         let persistent = service.spec.persistence.is_some();
         let template = if persistent {
             self.valid_template(now, &persist::template_key(service, &parsed.tuple))
-        } else if let Some(refusal) = port_mismatch(service, &parsed.tuple) {
+        } else if let Some(refusal) = port_mismatch(service, parsed) {
             return Course::ends(bare, self.refusal(packet, parsed, refusal));
         } else {
             None
         };
         let server = match template {
             Some(template) => Some(self.flows.table.slab.get(template).server),
-            None => match service.would_pick(&new_flow(now, &parsed.tuple), &self.servers) {
+            None => match service.would_pick(&new_flow(now, parsed), &self.servers) {
                 Some(server) => server,
                 None => return Course { found: bare, verdict: None, rewrite: None },
             },
         };
         let found = Found::Service { key: *service.key(), choice: Some(self.choice(slot, template.is_some(), server)) };
         let Some(server) = server else {
-            return Course::ends(found, self.refusal(packet, parsed, no_destination(service, &parsed.tuple)));
+            return Course::ends(found, self.refusal(packet, parsed, no_destination(service, parsed)));
         };
         let port = self.port_at(service, server, parsed, persistent);
         let entry = self.new_connection(slot, server, port, parsed, meta);
@@ -306,7 +331,7 @@ impl Director {
 
     /// The verdict that a refusal comes to.
     fn refusal(&self, packet: &Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Verdict {
-        let reason = match refusal {
+        let reason = match unanswered(parsed, refusal) {
             Refusal::Pass(reason) => return Verdict::Pass(reason),
             Refusal::Drop(reason) => return Verdict::Drop(reason),
             Refusal::TooBig(_) => ReplyReason::TooBig,

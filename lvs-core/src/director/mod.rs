@@ -1,10 +1,11 @@
 //! The director: the only place where the stages meet.
 //!
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
-//! `transmit` decides what leaves, `timers` is the passing of time, `explain` says what would happen; `services`,
+//! `transmit` decides what leaves, `icmp` takes errors from outside, `timers` is the passing of time, `explain` says what would happen; `services`,
 //! `views` and `tune` are the control plane: changing, showing, setting.
 
 mod explain;
+mod icmp;
 mod process;
 mod reasons;
 mod schedule;

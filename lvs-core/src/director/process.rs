@@ -6,6 +6,7 @@
 //! ```
 
 use super::Director;
+use super::icmp::is_icmp;
 use super::schedule::Scheduled;
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Flags, Side};
@@ -189,7 +190,7 @@ impl Director {
             return Decision::Pass(PassReason::NotEnabled);
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
-            return decision;
+            return if is_icmp(parsed) { self.icmp(now, packet, meta, parsed) } else { decision };
         }
         match self.flows.table.find(hash, &parsed.tuple, now) {
             Some((slot, Side::Server)) => self.reply(now, packet, meta, parsed, slot),

@@ -9,7 +9,6 @@ use crate::addr::{Addr, Family};
 use crate::config::Meta;
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::slab::NONE;
-use crate::flow::Tuple;
 use crate::persist;
 use crate::sched::NewFlow;
 use crate::service::service::Service;
@@ -53,16 +52,16 @@ impl Director {
         if service.spec.persistence.is_some() {
             return self.schedule_persistent(now, meta, parsed, slot);
         }
-        if let Some(refusal) = port_mismatch(service, &parsed.tuple) {
+        if let Some(refusal) = port_mismatch(service, parsed) {
             return Err(refusal);
         }
-        let flow = new_flow(now, &parsed.tuple);
+        let flow = new_flow(now, parsed);
         let server = self
             .control
             .services
             .get_mut(slot)
             .pick(&flow, &self.servers)
-            .ok_or_else(|| no_destination(self.control.services.get(slot), &parsed.tuple))?;
+            .ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
         let port = self.port_at(self.control.services.get(slot), server, parsed, false);
         let entry = self.new_connection(slot, server, port, parsed, meta);
         self.admit(now, entry, NONE)
@@ -85,6 +84,9 @@ impl Director {
             return Err(Refusal::Drop(DropReason::TruncatedTransport));
         }
         let slot = self.control.services.lookup(&parsed.tuple, meta.mark);
+        if parsed.is_quoted {
+            return slot.ok_or(Refusal::Pass(PassReason::NoService));
+        }
         if parsed.is_tcp() {
             let flags = parsed.tcp_flags;
             if flags.rst() || !flags.syn() && self.settings.tunables.sloppy_tcp == 0 {
@@ -110,15 +112,7 @@ impl Director {
             return Err(Refusal::Pass(PassReason::FtpDataPort));
         }
         if meta.from_host {
-            let tuple = &parsed.tuple;
-            let reversed = Tuple {
-                source: tuple.destination,
-                source_port: tuple.destination_port,
-                destination: tuple.source,
-                destination_port: tuple.source_port,
-                ..*tuple
-            };
-            if self.flows.table.find_request(&reversed, now).is_some() {
+            if self.flows.table.find_request(&parsed.tuple.reversed(), now).is_some() {
                 return Err(Refusal::Pass(PassReason::LocalReply));
             }
         }
@@ -163,13 +157,13 @@ impl Director {
         slot: u32,
         key: &persist::TemplateKey,
     ) -> Result<u32, Refusal> {
-        let flow = new_flow(now, &parsed.tuple);
+        let flow = new_flow(now, parsed);
         let server = self
             .control
             .services
             .get_mut(slot)
             .pick(&flow, &self.servers)
-            .ok_or_else(|| no_destination(self.control.services.get(slot), &parsed.tuple))?;
+            .ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
         if let Some(old) = self.flows.table.find_template(key.kind, key.client, key.virtual_, now) {
             self.flows.table.retire_template(old);
         }
@@ -231,27 +225,29 @@ impl Director {
     }
 }
 
-/// What a scheduler is told of a packet.
-pub(super) const fn new_flow(now: Instant, tuple: &Tuple) -> NewFlow {
+/// What a scheduler is told of a packet. Of one that an ICMP error quotes it is told the quoted destination, which is the
+/// client.
+pub(super) const fn new_flow(now: Instant, parsed: &Parsed) -> NewFlow {
+    let tuple = &parsed.tuple;
     NewFlow {
         now,
         family: tuple.family,
         protocol: tuple.protocol,
         client: tuple.source,
         client_port: tuple.source_port,
-        target: tuple.destination,
+        target: if parsed.is_quoted { tuple.source } else { tuple.destination },
     }
 }
 
 /// A service that was found for another port than its own has nobody for the packet, unless it is persistent.
-pub(super) fn port_mismatch(service: &Service, tuple: &Tuple) -> Option<Refusal> {
+pub(super) fn port_mismatch(service: &Service, parsed: &Parsed) -> Option<Refusal> {
     let key = service.key();
-    (!key.is_mark() && key.port() != tuple.destination_port).then(|| no_destination(service, tuple))
+    (!key.is_mark() && key.port() != parsed.tuple.destination_port).then(|| no_destination(service, parsed))
 }
 
 /// Nobody takes the packet: its sender is told, unless it came to the FTP service by detour.
-pub(super) fn no_destination(service: &Service, tuple: &Tuple) -> Refusal {
-    if service.key().port() == FTP_PORT && tuple.destination_port != FTP_PORT {
+pub(super) fn no_destination(service: &Service, parsed: &Parsed) -> Refusal {
+    if service.key().port() == FTP_PORT && parsed.tuple.destination_port != FTP_PORT {
         Refusal::Pass(PassReason::FtpNoDestination)
     } else {
         Refusal::Error(ReplyReason::NoDestination)

@@ -5,6 +5,7 @@
 use core::net::IpAddr;
 
 use super::Director;
+use super::icmp::{is_icmp, unanswered};
 use super::process::Decision;
 use super::schedule::Refusal;
 use super::track::{Handshake, track};
@@ -109,7 +110,8 @@ impl Director {
     fn within_mtu(&self, parsed: &Parsed, mtu: u16, plan: Plan) -> Outcome {
         let too_long = parsed.len > usize::from(mtu);
         let may_be_cut = parsed.tuple.family == Family::V4 && !parsed.dont_fragment;
-        if too_long && !may_be_cut {
+        // An IPv4 error is sent whatever its length: there would be nobody to tell.
+        if too_long && !may_be_cut && !(parsed.tuple.family == Family::V4 && is_icmp(parsed)) {
             return Outcome::Refuse(Refusal::TooBig(mtu));
         }
         Outcome::Send(plan)
@@ -169,7 +171,7 @@ impl Director {
 
     /// Carries out what was found for a packet of the client.
     #[inline(always)]
-    fn send_in(
+    pub(super) fn send_in(
         &mut self,
         packet: &mut Packet<'_>,
         meta: Meta,
@@ -236,19 +238,25 @@ impl Director {
         if shortened || control != NONE {
             self.flows.follow_up(slot, control, handshake == Handshake::Completed);
         }
+        self.count_out(server, parsed.len);
+        Decision::ToClient { connection: slot }
+    }
+
+    /// A packet to a client, counted at its server unless that has left its service.
+    #[inline]
+    pub(super) fn count_out(&mut self, server: u32, len: usize) {
         if server != NONE
             && self.servers.live(server).is_available()
             && let Some(counters) = self.flows.counters_mut(server)
         {
-            counters.count_out(parsed.len);
+            counters.count_out(len);
         }
-        Decision::ToClient { connection: slot }
     }
 
     /// Passes, drops or answers a packet.
     #[cold]
     pub(super) fn refuse(&self, packet: &mut Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Decision {
-        let (reason, error, after_hop) = match refusal {
+        let (reason, error, after_hop) = match unanswered(parsed, refusal) {
             Refusal::Pass(reason) => return Decision::Pass(reason),
             Refusal::Drop(reason) => return Decision::Drop(reason),
             Refusal::TooBig(mtu) => (ReplyReason::TooBig, IcmpError::TooBig(mtu), true),

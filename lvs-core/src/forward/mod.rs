@@ -2,6 +2,7 @@
 //!
 //! Each function first makes sure that it can finish; a packet that cannot be rewritten stays as it was.
 
+pub(crate) mod icmp;
 pub(crate) mod nat;
 pub(crate) mod tun;
 

@@ -16,6 +16,8 @@ pub(crate) struct Upper {
     pub(crate) offset: usize,
     /// Part of a fragmented packet (an atomic fragment, RFC 6946, is not).
     pub(crate) fragment: bool,
+    /// A part that is not the first.
+    pub(crate) is_later_fragment: bool,
 }
 
 /// Walks along hop-by-hop, routing, destination options, fragment and authentication headers. `None` if one is cut
@@ -30,12 +32,14 @@ pub(crate) fn walk(bytes: &[u8]) -> Option<Upper> {
             44 => {
                 let header = bytes.get(offset..offset + 8)?;
                 // The offset, and "more fragments"; the two bits between them are reserved.
-                if u16::from_be_bytes([header[2], header[3]]) & 0xfff9 != 0 {
-                    return Some(Upper { protocol: header[0], offset: offset + 8, fragment: true });
+                let word = u16::from_be_bytes([header[2], header[3]]);
+                if word & 0xfff9 != 0 {
+                    let is_later_fragment = word & 0xfff8 != 0;
+                    return Some(Upper { protocol: header[0], offset: offset + 8, fragment: true, is_later_fragment });
                 }
                 8
             }
-            _ => return Some(Upper { protocol, offset, fragment: false }),
+            _ => return Some(Upper { protocol, offset, fragment: false, is_later_fragment: false }),
         };
         let header = bytes.get(offset..offset + len)?;
         protocol = header[0];

@@ -10,6 +10,7 @@ pub(crate) mod ipv4;
 pub(crate) mod ipv6;
 pub(crate) mod packet;
 pub(crate) mod parse;
+pub(crate) mod quote;
 pub(crate) mod transport;
 
 pub use packet::Packet;

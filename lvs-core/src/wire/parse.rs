@@ -30,6 +30,8 @@ pub(crate) struct Parsed {
     /// Type of the first SCTP chunk, if its header is there.
     pub(crate) sctp_chunk: Option<u8>,
     pub(crate) shape: Shape,
+    /// True for what was made of the packet that an ICMP error quotes.
+    pub(crate) is_quoted: bool,
 }
 
 impl Parsed {
@@ -51,6 +53,7 @@ impl Parsed {
         tcp_flags: TcpFlags(0),
         sctp_chunk: None,
         shape: Shape::Unsupported,
+        is_quoted: false,
     };
 }
 

@@ -1,0 +1,183 @@
+//! ICMP errors that come from outside, about packets of connections.
+//!
+//! Follows: IPVS. An error of a client, or of a router on its side, goes to the server of the connection that it quotes;
+//! one from the server's side goes to the client. Neither state nor time of the connection changes.
+
+use super::Director;
+use super::process::Decision;
+use super::schedule::{Refusal, Scheduled};
+use super::transmit::Outcome;
+use crate::addr::Family;
+use crate::config::{Hook, Meta};
+use crate::conn::entry::Side;
+use crate::conn::slab::NONE;
+use crate::forward::icmp::{Translation, is_right, translate};
+use crate::forward::{Plan, decrement_ttl};
+use crate::service::Method;
+use crate::time::Instant;
+use crate::verdict::{Direction, DropReason, PassReason, ReplyReason};
+use crate::wire::packet::Packet;
+use crate::wire::parse::{Parsed, Shape};
+use crate::wire::quote::{self, ICMP_HEADER, Quote};
+
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// What is to become of an error, as far as it can be told without changing anything.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ErrorCourse {
+    /// To the server or the client of this connection.
+    Follow { slot: u32, side: Side, quote: Quote },
+    /// No connection, and the quoted packet may make one.
+    Schedule { quote: Quote },
+    /// Nothing of ours.
+    Done(Decision),
+}
+
+/// True for a packet whose protocol carries ICMP errors of its family.
+pub(super) fn is_icmp(parsed: &Parsed) -> bool {
+    let protocol = match parsed.tuple.family {
+        Family::V4 => ICMP,
+        Family::V6 => ICMPV6,
+    };
+    parsed.tuple.protocol == protocol
+}
+
+/// The types that are errors and are looked at.
+const fn is_error(family: Family, kind: u8) -> bool {
+    match family {
+        Family::V4 => matches!(kind, 3 | 4 | 11),
+        Family::V6 => kind < 128,
+    }
+}
+
+impl Director {
+    /// An ICMP packet.
+    #[cold]
+    pub(super) fn icmp(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
+        match self.error_course(now, packet.bytes(), meta, parsed) {
+            ErrorCourse::Done(decision) => decision,
+            ErrorCourse::Follow { slot, side: Side::Server, quote } => self.error_out(packet, parsed, slot, &quote),
+            ErrorCourse::Follow { slot, side: Side::Client, quote } => {
+                self.error_in(packet, parsed, slot, &quote, meta.hook)
+            }
+            ErrorCourse::Schedule { quote } => match self.schedule_error(now, meta, parsed, &quote) {
+                Ok(slot) => self.error_in(packet, parsed, slot, &quote, meta.hook),
+                Err(refusal) => self.refuse(packet, parsed, refusal),
+            },
+        }
+    }
+
+    pub(super) fn error_course(&self, now: Instant, bytes: &[u8], meta: Meta, parsed: &Parsed) -> ErrorCourse {
+        let unsupported = ErrorCourse::Done(Decision::Pass(PassReason::UnsupportedProtocol));
+        if parsed.shape == Shape::Fragment {
+            // Errors do not come in parts (RFC 4443 section 2.4); over IPv4 the host puts them together first.
+            return match parsed.tuple.family {
+                Family::V4 => ErrorCourse::Done(Decision::Pass(PassReason::Fragment)),
+                Family::V6 => ErrorCourse::Done(Decision::Drop(DropReason::TruncatedTransport)),
+            };
+        }
+        let message = bytes.get(parsed.transport..parsed.len).unwrap_or_default();
+        let Some(header) = message.first_chunk::<ICMP_HEADER>() else {
+            return ErrorCourse::Done(Decision::Drop(DropReason::TruncatedTransport));
+        };
+        if !is_error(parsed.tuple.family, header[0]) {
+            return unsupported;
+        }
+        let Some(quote) = quote::read(&message[ICMP_HEADER..], parsed.tuple.family) else { return unsupported };
+        let answer = quote.answer();
+        let found =
+            if quote.has_ports { self.flows.table.find(self.flows.table.hash(&answer), &answer, now) } else { None };
+        match found {
+            Some((slot, side)) => {
+                let translated = self.flows.table.slab.get(slot).method() == Method::Nat;
+                if translated && !is_right(bytes, parsed) {
+                    return ErrorCourse::Done(Decision::Drop(DropReason::IcmpChecksum));
+                }
+                ErrorCourse::Follow { slot, side, quote }
+            }
+            None if meta.hook == Hook::Local && quote.has_ports && self.settings.tunables.schedule_icmp != 0 => {
+                ErrorCourse::Schedule { quote }
+            }
+            None => ErrorCourse::Done(Decision::Pass(PassReason::NoConnection)),
+        }
+    }
+
+    /// From the server's side to the client: it comes from the virtual address, whoever sent it.
+    fn error_out(&mut self, packet: &mut Packet<'_>, parsed: &Parsed, slot: u32, quote: &Quote) -> Decision {
+        packet.truncate(parsed.len);
+        let entry = self.flows.table.slab.get(slot);
+        let server = entry.server;
+        if entry.method() == Method::Nat {
+            let to = Translation {
+                direction: Direction::ToClient,
+                address: entry.virtual_address(),
+                port: entry.virtual_port,
+            };
+            translate(packet.bytes_mut(), parsed, quote, &to);
+        }
+        self.count_out(server, parsed.len);
+        Decision::ToClient { connection: slot }
+    }
+
+    /// From the client's side to the server.
+    fn error_in(&mut self, packet: &mut Packet<'_>, parsed: &Parsed, slot: u32, quote: &Quote, hook: Hook) -> Decision {
+        let entry = self.flows.table.slab.get_mut(slot);
+        let server = entry.server;
+        let nat = entry.method() == Method::Nat;
+        if server != NONE
+            && self.servers.live(server).is_available()
+            && let Some(counters) = self.flows.counters_mut(server)
+        {
+            counters.count_in(parsed.len);
+        }
+        if !nat {
+            let entry = self.flows.table.slab.get_mut(slot);
+            entry.in_packets = entry.in_packets.wrapping_add(1);
+            let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
+            return self.send_in(packet, Meta { hook, ..Meta::default() }, parsed, &outcome, server, slot);
+        }
+        let entry = self.flows.table.slab.get(slot);
+        match self.plan_in(entry, parsed) {
+            Outcome::Refuse(refusal) => self.refuse(packet, parsed, refusal),
+            Outcome::Send(plan) => {
+                let to = Translation {
+                    direction: Direction::ToServer,
+                    address: entry.server_address(),
+                    port: entry.server_port,
+                };
+                packet.truncate(parsed.len);
+                if matches!(plan, Plan::Nat(plan) if plan.decrement_ttl) {
+                    decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+                }
+                translate(packet.bytes_mut(), parsed, quote, &to);
+                Decision::ToServer { server, connection: slot, method: Method::Nat }
+            }
+        }
+    }
+
+    /// Makes a connection of the packet that an error quotes.
+    fn schedule_error(&mut self, now: Instant, meta: Meta, parsed: &Parsed, quote: &Quote) -> Result<u32, Refusal> {
+        match self.schedule(now, meta, &as_opening(parsed, quote))? {
+            Scheduled::Connection(slot) => Ok(slot),
+            Scheduled::OnePacket(_) => Err(Refusal::Drop(DropReason::NoDestination)),
+        }
+    }
+}
+
+/// The packet that an error quotes, turned round, as one that opens a connection.
+pub(super) fn as_opening(parsed: &Parsed, quote: &Quote) -> Parsed {
+    Parsed { tuple: quote.answer(), shape: Shape::Whole, is_quoted: true, ..*parsed }
+}
+
+/// An error never draws an error: where another packet would be answered, it is dropped.
+pub(super) fn unanswered(parsed: &Parsed, refusal: Refusal) -> Refusal {
+    match refusal {
+        _ if !is_icmp(parsed) && !parsed.is_quoted => refusal,
+        Refusal::TooBig(_) | Refusal::Error(ReplyReason::TooBig) => Refusal::Drop(DropReason::TooBig),
+        Refusal::Error(ReplyReason::TtlExceeded) => Refusal::Drop(DropReason::TtlExceeded),
+        Refusal::Error(ReplyReason::NoRoute) => Refusal::Drop(DropReason::NoRoute),
+        Refusal::Error(ReplyReason::NoDestination) => Refusal::Drop(DropReason::NoDestination),
+        Refusal::Pass(_) | Refusal::Drop(_) => refusal,
+    }
+}

@@ -1,0 +1,68 @@
+//! The packet that an ICMP error quotes (RFC 792, RFC 4443): often no more than its first bytes.
+
+use super::{be16, ipv4, ipv6};
+use crate::addr::{Addr, Family};
+use crate::flow::{Protocol, Tuple};
+
+/// Length of an ICMP header up to the quoted packet.
+pub(crate) const ICMP_HEADER: usize = 8;
+
+/// What can be read of a quoted packet. Offsets are from the beginning of the quote.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quote {
+    /// As the quoted packet shows it.
+    pub(crate) tuple: Tuple,
+    pub(crate) transport: usize,
+    /// False if not even the ports are quoted.
+    pub(crate) has_ports: bool,
+}
+
+/// Reads a quote. `None` for what belongs to no connection: a cut-off header, another protocol than the balanced ones, a
+/// later part of a fragmented packet.
+pub(crate) fn read(quote: &[u8], family: Family) -> Option<Quote> {
+    let (protocol, source, destination, transport) = match family {
+        Family::V4 => {
+            let header: &[u8; ipv4::MIN_LEN] = quote.first_chunk()?;
+            let len = usize::from(header[0] & 0x0f) * 4;
+            if header[0] >> 4 != 4 || len < ipv4::MIN_LEN || quote.len() < len {
+                return None;
+            }
+            if be16(header, ipv4::FRAGMENT) & 0x1fff != 0 {
+                return None;
+            }
+            let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            (header[ipv4::PROTOCOL], Addr::v4(word(ipv4::SOURCE)), Addr::v4(word(ipv4::DESTINATION)), len)
+        }
+        Family::V6 => {
+            let header: &[u8; ipv6::LEN] = quote.first_chunk()?;
+            let upper = ipv6::walk(quote)?;
+            if header[0] >> 4 != 6 || upper.is_later_fragment {
+                return None;
+            }
+            let address = |at: usize| header[at..].first_chunk().map_or(Addr::UNSPECIFIED, Addr::from_v6);
+            (upper.protocol, address(ipv6::SOURCE), address(ipv6::DESTINATION), upper.offset)
+        }
+    };
+    Protocol::from_number(protocol)?;
+    let ports = quote.get(transport..).and_then(|rest| rest.first_chunk::<4>());
+    let [a, b, c, d] = ports.copied().unwrap_or_default();
+    Some(Quote {
+        tuple: Tuple {
+            family,
+            protocol,
+            source,
+            destination,
+            source_port: u16::from_be_bytes([a, b]),
+            destination_port: u16::from_be_bytes([c, d]),
+        },
+        transport,
+        has_ports: ports.is_some(),
+    })
+}
+
+impl Quote {
+    /// The packet that would answer the quoted one.
+    pub(crate) const fn answer(&self) -> Tuple {
+        self.tuple.reversed()
+    }
+}
