@@ -111,10 +111,8 @@ impl Director {
         if parsed.tuple.source_port == FTP_DATA_PORT {
             return Err(Refusal::Pass(PassReason::FtpDataPort));
         }
-        if meta.from_host {
-            if self.flows.table.find_request(&parsed.tuple.reversed(), now).is_some() {
-                return Err(Refusal::Pass(PassReason::LocalReply));
-            }
+        if meta.from_host && self.flows.table.find_request(&parsed.tuple.reversed(), now).is_some() {
+            return Err(Refusal::Pass(PassReason::LocalReply));
         }
         Ok(())
     }
