@@ -85,7 +85,7 @@ impl Table {
         from_client: impl Fn(&Entry) -> bool,
         from_server: impl Fn(&Entry) -> bool,
     ) -> Option<(u32, Side)> {
-        let (request, reply) = (RequestKey::of(tuple), ReplyKey::of(tuple));
+        let request = RequestKey::of(tuple);
         let mut found = None;
         for slot in self.index.find(hash) {
             let entry = self.slab.get(slot);
@@ -96,7 +96,7 @@ impl Table {
                         break;
                     }
                 }
-            } else if entry.is_reply(reply) && from_server(entry) && !entry.is_over(now) {
+            } else if entry.is_reply(ReplyKey::of(tuple)) && from_server(entry) && !entry.is_over(now) {
                 return Some((slot, Side::Server));
             }
         }

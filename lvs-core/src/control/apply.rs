@@ -64,6 +64,15 @@ impl Director {
 
     /// Carries out one command and returns what it prints.
     ///
+    /// ```
+    /// use lvs_core::{Command, Config, Director, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.execute(&Command::AddService(ServiceSpec::udp("192.0.2.10:53".parse()?)))?;
+    /// assert_eq!(director.execute(&Command::Save)?, "-A -u 192.0.2.10:53 -s wlc\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn execute(&mut self, command: &Command) -> Result<String, ControlError> {

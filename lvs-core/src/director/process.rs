@@ -62,6 +62,18 @@ impl Director {
     ///
     /// Connections past their deadline are found no more, but count at their servers until
     /// [`advance`](Director::advance) has taken them away.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Instant, Meta, Packet, PassReason, Verdict};
+    /// use lvs_core::testkit::packets;
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.run("-A -t 192.0.2.10:80")?;
+    /// let mut syn = packets::tcp("198.51.100.9:40000", "192.0.2.10:443").syn().build();
+    /// let verdict = director.process(Instant::ZERO, &mut Packet::whole(&mut syn), Meta::default());
+    /// assert_eq!(verdict, Verdict::Pass(PassReason::NoService));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
         let now = self.see(now);

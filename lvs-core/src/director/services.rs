@@ -45,6 +45,17 @@ impl Director {
     /// Adds a service with a scheduler of one's own; [`ServiceSpec::scheduler`](ServiceSpec::scheduler) is the name that
     /// listings show.
     ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServiceSpec};
+    /// use lvs_core::sched::RoundRobin;
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let spec = ServiceSpec::tcp("192.0.2.10:80".parse()?).scheduler("mine");
+    /// director.add_service_with(spec, Box::new(RoundRobin::default()))?;
+    /// assert_eq!(director.save(), "-A -t 192.0.2.10:80 -s mine\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`add_service`](Director::add_service).
     pub fn add_service_with(
@@ -79,6 +90,16 @@ impl Director {
     /// Gives a service another description, as `ipvsadm -E`. Connections and templates stay as they are; the scheduler
     /// starts anew only if it is another.
     ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// director.edit_service(ServiceSpec::tcp("192.0.2.10:80".parse()?).scheduler("sh"))?;
+    /// assert_eq!(director.save(), "-A -t 192.0.2.10:80 -s sh\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn edit_service(&mut self, spec: ServiceSpec) -> Result<ServiceId, ControlError> {
@@ -105,6 +126,16 @@ impl Director {
 
     /// Removes a service, as `ipvsadm -D`. Its connections live on until they time out; their packets to the server are
     /// dropped meanwhile, or ended, as `expire_nodest_conn` says.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// director.remove_service(web)?;
+    /// assert!(director.remove_service(web).is_err(), "the id is stale");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::NoSuchService`].
@@ -137,6 +168,16 @@ impl Director {
 
     /// Adds a real server to a service, as `ipvsadm -a`. It gets new flows from the next packet on.
     ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let server = director.add_server(web, ServerSpec::dr("10.0.0.101:80".parse()?).weight(3))?;
+    /// assert_eq!(director.server(server).unwrap().spec.weight, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn add_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
@@ -168,6 +209,18 @@ impl Director {
     /// Gives a real server another description, as `ipvsadm -e`: weight, method, tunnel, thresholds. Live connections keep
     /// their method.
     ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let server = director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?))?;
+    /// // Quiesced: it keeps its connections and gets no new ones.
+    /// director.edit_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?).weight(0))?;
+    /// assert_eq!(director.server(server).unwrap().spec.weight, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn edit_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
@@ -182,6 +235,17 @@ impl Director {
 
     /// Removes a real server from a service, as `ipvsadm -d`. Its connections stay, as for
     /// [`remove_service`](Director::remove_service); if it is added again in time, it takes them up.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?))?;
+    /// director.remove_server(web, "10.0.0.101:8080".parse()?)?;
+    /// assert!(director.services()[0].servers.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`].
@@ -232,6 +296,16 @@ impl Director {
 
     /// Tells the way to an address: MTU, source of tunnels, whether there is one at all. Holds for servers there are and
     /// for those to come.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Path};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// // A tunnel to this server starts at 10.0.0.1 and goes through a link of 1400 bytes.
+    /// let server = "10.0.0.101".parse()?;
+    /// director.set_path(server, Path::new(1400).tunnel_source("10.0.0.1".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_path(&mut self, address: IpAddr, path: Path) {
         self.control.paths.insert(address, path);
         for server in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {

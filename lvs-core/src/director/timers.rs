@@ -54,6 +54,19 @@ impl Director {
     /// When [`advance`](Director::advance) has something to do next; `None` if nothing is to come.
     ///
     /// Ask again after every call that takes packets, time or commands. The answer may be early, never late.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Instant, Meta, Packet};
+    /// use lvs_core::testkit::packets;
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// assert_eq!(director.next_deadline(), None);
+    /// director.load("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.53 -m")?;
+    /// let mut query = packets::udp("198.51.100.1:5353", "192.0.2.10:53").build();
+    /// let _ = director.process(Instant::ZERO, &mut Packet::whole(&mut query), Meta::default());
+    /// assert!(director.next_deadline() <= Some(Instant::from_secs(300)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let flows = self.flows.wheel.next_deadline(&self.flows.table.slab);

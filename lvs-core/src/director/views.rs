@@ -19,6 +19,15 @@ use crate::stats::{Counters, Rates};
 impl Director {
     /// The services, each with its servers in list order. The services themselves come in no particular order that
     /// lasts; listings sort them.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.load("-A -t 192.0.2.10:80\n-a -t 192.0.2.10:80 -r 10.0.0.101 -m -w 5")?;
+    /// assert_eq!(director.services()[0].servers[0].spec.weight, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn services(&self) -> Vec<ServiceView> {
         self.control.services.iter().map(|service| self.service_view(service)).collect()
@@ -136,6 +145,18 @@ impl Director {
     }
 
     /// The rules, as `ipvsadm -S -n` writes them: [`load`](Director::load) reads them back.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.run("-A -f 5 -s rr -p 60")?;
+    /// let saved = director.save();
+    /// director.clear();
+    /// director.load(&saved)?;
+    /// assert_eq!(director.save(), "-A -f 5 -s rr -p 60\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn save(&self) -> String {
         save::save(&self.services())
@@ -174,6 +195,14 @@ impl Director {
     }
 
     /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn` or `ip_vs_stats`; `None` for other names.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let director = Director::new(Config::with_seed(7))?;
+    /// assert!(director.proc_file("ip_vs_conn").unwrap().starts_with("Pro FromIP"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn proc_file(&self, name: &str) -> Option<String> {
         match name {
