@@ -123,14 +123,18 @@ impl Director {
         self.control.services.iter().filter_map(|service| service.scheduler.as_ref()?.next_tick()).min()
     }
 
-    /// Renews snapshots and rates, service by service; false if the budget was used up on the way.
+    /// Renews snapshots and rates, service by service; false if the budget was used up on the way. One service is
+    /// renewed even without a budget: connections that are not due yet are looked at first in every call, and may use up
+    /// all of it every time.
     fn estimate(&mut self, at: Instant, budget: &mut usize) -> bool {
         if self.settings.tunables.run_estimation != 0 {
+            let mut has_begun = false;
             while let Some(slot) = self.control.services.next_slot(self.control.estimate_from) {
                 let cost = self.control.services.get(slot).list.len() + 1;
-                if *budget == 0 {
+                if *budget == 0 && has_begun {
                     return false;
                 }
+                has_begun = true;
                 *budget = budget.saturating_sub(cost);
                 self.estimate_service(slot);
                 self.control.estimate_from = slot + 1;
