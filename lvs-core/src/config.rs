@@ -60,7 +60,7 @@ impl Config {
 pub struct Path {
     /// The largest IP packet that gets through, in bytes.
     pub mtu: u16,
-    /// Source of tunnel packets to IPv4 servers; unspecified until it is told.
+    /// Source of tunnel packets to IPv4 servers. Until it is told, packets for a tunnel are dropped.
     pub tunnel_source_v4: Ipv4Addr,
     /// Source of tunnel packets to IPv6 servers.
     pub tunnel_source_v6: Ipv6Addr,
@@ -154,7 +154,7 @@ macro_rules! tunables {
         pub struct Tunables {
             $($(#[$doc])* pub $name: i32,)+
             /// Which packets of a connection make the synchronisation master send it: the first number, and every
-            /// second number after it.
+            /// second number after it. Has no effect yet.
             pub sync_threshold: (i32, i32),
         }
 
@@ -175,7 +175,7 @@ macro_rules! tunables {
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
                 let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
                 match short(name) {
-                    $(stringify!($name) => self.$name = within(value, $range)?,)+
+                    $(stringify!($name) => self.$name = settled(stringify!($name), within(value, $range)?),)+
                     "sync_threshold" => self.sync_threshold = threshold(value)?,
                     _ => return Err(ControlError::NoSuchTunable),
                 }
@@ -196,11 +196,11 @@ macro_rules! tunables {
 }
 
 tunables! {
-    /// Free pages below which the automatic defence modes begin.
+    /// Free pages below which the automatic defence modes begin. Has no effect yet.
     amemthresh: 1024 in ANY,
     /// Every how manieth new connection `drop_packet` drops in mode 3.
     am_droprate: 10 in ANY,
-    /// Mode of the defence that drops idle connections: 0 off, 1 and 2 automatic, 3 always.
+    /// Mode of the defence that drops idle connections: 0 off, 1 and 2 automatic, 3 always. Has no effect yet.
     drop_entry: 0 in 0..=3,
     /// Mode of the defence that drops packets that open connections.
     drop_packet: 0 in 0..=3,
@@ -210,21 +210,21 @@ tunables! {
     conntrack: 0 in ANY,
     /// Whether replies are routed anew. Has no effect here.
     snat_reroute: 1 in ANY,
-    /// Version of the synchronisation protocol.
+    /// Version of the synchronisation protocol. Has no effect yet.
     sync_version: 1 in 0..=1,
-    /// Number of synchronisation threads.
+    /// Number of synchronisation threads. Has no effect yet.
     sync_ports: 1 in 1..=i32::MAX,
-    /// Whether only templates of persistent connections are synchronised.
+    /// Whether only templates of persistent connections are synchronised. Has no effect yet.
     sync_persist_mode: 0 in ANY,
-    /// Messages that may wait for sending.
+    /// Messages that may wait for sending. Has no effect yet.
     sync_qlen_max: 65536 in ANY,
     /// Socket buffer of synchronisation. Has no effect here.
     sync_sock_size: 0 in ANY,
-    /// Seconds after which an unchanged connection is synchronised again.
+    /// Seconds after which an unchanged connection is synchronised again. Has no effect yet.
     sync_refresh_period: 0 in ANY,
-    /// How often such a refresh is tried.
+    /// How often such a refresh is tried. Has no effect yet.
     sync_retries: 0 in 0..=3,
-    /// Whether packets to an address without a server go to that address itself.
+    /// Whether packets to an address without a server go to that address itself. Has no effect yet.
     cache_bypass: 0 in ANY,
     /// Whether a connection whose server was deleted ends with its next packet, instead of being silently dropped.
     expire_nodest_conn: 0 in ANY,
@@ -234,11 +234,11 @@ tunables! {
     sloppy_sctp: 0 in ANY,
     /// Whether a template whose server has weight 0 is given up.
     expire_quiescent_template: 0 in ANY,
-    /// Whether packets of unknown connections of a server draw a port unreachable.
+    /// Whether packets of unknown connections of a server draw a port unreachable. Has no effect yet.
     nat_icmp_send: 0 in ANY,
     /// Whether tunnel packets keep "don't fragment", and packets too big for the path are refused.
     pmtu_disc: 1 in ANY,
-    /// Whether a synchronisation backup balances nothing.
+    /// Whether a synchronisation backup balances nothing. Has no effect yet.
     backup_only: 0 in ANY,
     /// What a SYN for a connection that is closing does: 0 goes on with it, 1 makes a new one after TIME_WAIT and
     /// CLOSE, 2 and 3 also in FIN_WAIT without a packet of the server.
@@ -260,6 +260,14 @@ const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
 
 fn within(value: &str, range: RangeInclusive<i32>) -> Result<i32, ControlError> {
     value.parse().ok().filter(|number| range.contains(number)).ok_or(ControlError::TunableRange)
+}
+
+/// Mode 2 of a defence is mode 1 found in want of memory. Here memory is never wanting, so it settles at 1.
+fn settled(name: &str, value: i32) -> i32 {
+    match name {
+        "drop_entry" | "drop_packet" | "secure_tcp" if value == 2 => 1,
+        _ => value,
+    }
 }
 
 fn short(name: &str) -> &str {
@@ -284,6 +292,7 @@ mod tests {
         let mut tunables = Tunables::default();
         assert_eq!(tunables.set("net.ipv4.vs.secure_tcp", "3"), Ok(()));
         assert_eq!(tunables.set("secure_tcp", "4"), Err(ControlError::TunableRange));
+        assert_eq!((tunables.set("drop_packet", "2"), tunables.drop_packet), (Ok(()), 1));
         assert_eq!(tunables.set("secure_udp", "1"), Err(ControlError::NoSuchTunable));
         assert_eq!(tunables.set("sync_threshold", "'0 0'"), Ok(()));
         assert_eq!(tunables.set("sync_threshold", "3 2"), Err(ControlError::TunableRange));

@@ -21,8 +21,8 @@ pub enum ControlError {
     NoSuchServer,
     /// A server of another family than its service can only be reached through a tunnel.
     FamilyNeedsTunnel,
-    /// Servers of another family cannot be added while a synchronisation daemon runs.
-    FamilyWhileSyncing,
+    /// A scheduler of one's own needs a name of 1 to 15 printable ASCII characters that is one word in a rule.
+    SchedulerName,
     /// The weight is above 2147483647.
     WeightRange,
     /// The lower threshold is above the upper one, or the upper one above 2147483647.
@@ -59,7 +59,7 @@ impl fmt::Display for ControlError {
             Self::ServerExists => "server already exists in this service: edit it, or remove it first",
             Self::NoSuchServer => "no such server in this service",
             Self::FamilyNeedsTunnel => "a server of another address family needs the tunnel method",
-            Self::FamilyWhileSyncing => "a server of another address family cannot be added while a sync daemon runs",
+            Self::SchedulerName => "a scheduler's name is one word of 1 to 15 printable characters",
             Self::WeightRange => "weight out of range: 0 to 2147483647",
             Self::ThresholdRange => "threshold out of range: lower <= upper <= 2147483647",
             Self::AddressNotUnicast => "server address is not unicast",

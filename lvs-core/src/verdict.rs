@@ -129,7 +129,8 @@ reasons! {
         TruncatedTransport = 4, "truncated-transport";
         /// No room in front of the packet for what has to be put there.
         NoHeadroom = 5, "no-headroom";
-        /// The connection table is full.
+        /// The connection table is full. What has expired takes room until [`Director::advance`](crate::Director::advance)
+        /// has taken it away.
         TableFull = 6, "table-full";
         /// The connection's server is deleted.
         ServerGone = 7, "server-gone";
@@ -155,6 +156,10 @@ reasons! {
         NoRoute = 17, "no-route";
         /// No real server can take the connection, and no error may be sent about the packet.
         NoDestination = 18, "no-destination";
+        /// An ICMP error is due, but the packet's source is no single host: unspecified, multicast, broadcast, loopback.
+        NoErrorTarget = 19, "no-error-target";
+        /// A packet for a tunnel whose source address was never told ([`Path::tunnel_source`](crate::Path)).
+        NoTunnelSource = 20, "no-tunnel-source";
     }
 }
 

@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::service::server::Servers;
 use crate::stats::Counters;
 use crate::time::Instant;
-use crate::timer::wheel::{Due, Wheel};
+use crate::timer::wheel::{Due, Wheel, is_long_past};
 
 /// A connection that controls others when it should end lives on for so long, again and again.
 const BUSY_TIMEOUT_MS: u32 = 60_000;
@@ -105,8 +105,15 @@ impl Flows {
         loop {
             match self.wheel.pop_due(&mut self.table.slab, now, budget) {
                 Due::Entry(slot) => {
-                    let at = self.table.slab.get(slot).expires;
-                    self.fire(slot, servers, at);
+                    let entry = self.table.slab.get_mut(slot);
+                    if entry.controlled > 0 && is_long_past(entry.expires, now) {
+                        // What it controls ends first: its turn comes when all else has been looked at.
+                        entry.expires = now;
+                        self.wheel.insert(&mut self.table.slab, slot, now);
+                    } else {
+                        let at = entry.expires;
+                        self.fire(slot, servers, at);
+                    }
                 }
                 Due::Nothing => return false,
                 Due::More => return true,

@@ -96,12 +96,11 @@ pub(crate) fn refusal(line: &str, control: ControlError) -> RuleError {
 const fn blamed(error: ControlError) -> &'static [Opt] {
     match error {
         ControlError::ServiceExists | ControlError::NoSuchService | ControlError::MarkZero => SELECTORS,
-        ControlError::NoSuchScheduler => &[Opt::Scheduler],
+        ControlError::NoSuchScheduler | ControlError::SchedulerName => &[Opt::Scheduler],
         ControlError::NoSuchEngine => &[Opt::Engine],
         ControlError::ServerExists
         | ControlError::NoSuchServer
         | ControlError::FamilyNeedsTunnel
-        | ControlError::FamilyWhileSyncing
         | ControlError::AddressNotUnicast => &[Opt::RealServer],
         ControlError::WeightRange => &[Opt::Weight],
         ControlError::ThresholdRange => &[Opt::Lower, Opt::Upper],

@@ -173,7 +173,13 @@ impl Director {
                 Followed::Drop => {
                     Course::ends(self.found(slot, Direction::ToServer), Verdict::Drop(DropReason::ServerGone))
                 }
-                Followed::End | Followed::Shadow => self.course_new(now, packet, meta, parsed),
+                Followed::Shadow => self.course_new(now, packet, meta, parsed),
+                Followed::End => {
+                    let course = self.course_new(now, packet, meta, parsed);
+                    let ended = course.verdict == Some(Verdict::Pass(PassReason::NotAnOpening));
+                    let verdict = if ended { Some(Verdict::Pass(PassReason::ConnectionEnded)) } else { course.verdict };
+                    Course { verdict, ..course }
+                }
             },
             None => self.course_new(now, packet, meta, parsed),
         }
@@ -337,8 +343,8 @@ impl Director {
             Refusal::TooBig(_) => ReplyReason::TooBig,
             Refusal::Error(reason) => reason,
         };
-        if self.error_source(parsed).is_none() {
-            Verdict::Drop(DropReason::NoErrorSource)
+        if let Err(reason) = self.error_source(parsed) {
+            Verdict::Drop(reason)
         } else if !icmp::has_room(packet, parsed) {
             Verdict::Drop(DropReason::NoHeadroom)
         } else {

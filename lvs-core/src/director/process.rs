@@ -223,7 +223,10 @@ impl Director {
                 // The old connection still counts while a server is chosen, and is gone after the packet.
                 let decision = self.opening(now, packet, meta, parsed);
                 self.flows.expire(slot, &mut self.servers, now);
-                decision
+                match decision {
+                    Decision::Pass(PassReason::NotAnOpening) => Decision::Pass(PassReason::ConnectionEnded),
+                    other => other,
+                }
             }
         }
     }

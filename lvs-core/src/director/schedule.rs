@@ -56,12 +56,7 @@ impl Director {
             return Err(refusal);
         }
         let flow = new_flow(now, parsed);
-        let server = self
-            .control
-            .services
-            .get_mut(slot)
-            .pick(&flow, &self.servers)
-            .ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
+        let server = self.pick(slot, &flow).ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
         let port = self.port_at(self.control.services.get(slot), server, parsed, false);
         let entry = self.new_connection(slot, server, port, parsed, meta);
         self.admit(now, entry, NONE)
@@ -76,6 +71,15 @@ impl Director {
         } else {
             port
         }
+    }
+
+    /// Asks a service's scheduler, and when it next wants to be told the time.
+    fn pick(&mut self, service: u32, flow: &NewFlow) -> Option<u32> {
+        let service = self.control.services.get_mut(service);
+        let server = service.pick(flow, &self.servers);
+        let next = service.scheduler.as_ref().and_then(|scheduler| scheduler.next_tick());
+        self.control.schedulers_at = [self.control.schedulers_at, next].into_iter().flatten().min();
+        server
     }
 
     /// The service that a packet is for, if it is of a kind that opens connections.
@@ -108,6 +112,9 @@ impl Director {
 
     /// The exceptions: packets that are never scheduled although they are for a service.
     pub(super) fn may_be_scheduled(&self, now: Instant, meta: Meta, parsed: &Parsed) -> Result<(), Refusal> {
+        if parsed.tuple.source.to_ip(parsed.tuple.family).is_loopback() && !meta.from_host {
+            return Err(Refusal::Drop(DropReason::Loopback));
+        }
         if parsed.tuple.source_port == FTP_DATA_PORT {
             return Err(Refusal::Pass(PassReason::FtpDataPort));
         }
@@ -156,12 +163,12 @@ impl Director {
         key: &persist::TemplateKey,
     ) -> Result<u32, Refusal> {
         let flow = new_flow(now, parsed);
-        let server = self
-            .control
-            .services
-            .get_mut(slot)
-            .pick(&flow, &self.servers)
-            .ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
+        let server = self.pick(slot, &flow).ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
+        let one_packet = self.control.services.get(slot).spec.one_packet && parsed.is_udp();
+        let needed = if one_packet { 1 } else { 2 };
+        if self.flows.table.slab.len() + needed > self.flows.table.slab.capacity() {
+            return Err(Refusal::Drop(DropReason::TableFull));
+        }
         if let Some(old) = self.flows.table.find_template(key.kind, key.client, key.virtual_, now) {
             self.flows.table.retire_template(old);
         }

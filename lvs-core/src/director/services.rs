@@ -18,6 +18,8 @@ use crate::service::{Method, Netmask, ServerId, ServerSpec, ServiceId, ServiceKe
 
 /// The name that stands for no scheduler.
 const NO_SCHEDULER: &str = "none";
+/// Longest name of a scheduler.
+const NAME_MAX: usize = 15;
 /// Largest weight and threshold.
 const MAX_COUNT: u32 = 0x7fff_ffff;
 /// Longest persistence timeout: 31 days.
@@ -63,6 +65,11 @@ impl Director {
         spec: ServiceSpec,
         scheduler: Box<dyn Scheduler>,
     ) -> Result<ServiceId, ControlError> {
+        let name = &spec.scheduler;
+        let is_word = |name: &str| name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '#'));
+        if name.is_empty() || name.len() > NAME_MAX || name.starts_with('-') || !is_word(name) {
+            return Err(ControlError::SchedulerName);
+        }
         self.insert_service(spec, Some(scheduler))
     }
 
@@ -181,6 +188,7 @@ impl Director {
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn add_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
+        let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let key = *self.control.services.get(slot).key();
         check_server(&key, &spec)?;
@@ -224,6 +232,7 @@ impl Director {
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn edit_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
+        let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         check_server(self.control.services.get(slot).key(), &spec)?;
         let (position, server) = self.find_server(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
@@ -339,7 +348,7 @@ impl Director {
         let live = self.servers.live_mut(server);
         live.mtu = path.mtu;
         live.reachable = path.reachable;
-        live.local = self.settings.local.contains(&address);
+        live.local = address.is_loopback() || self.settings.local.contains(&address);
     }
 
     /// Position in the list, and slot, of a service's server.

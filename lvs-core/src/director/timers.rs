@@ -23,7 +23,7 @@ impl Director {
     /// Lets time pass: ends the connections whose deadline has come, and does what falls due every few seconds.
     ///
     /// `budget` bounds the work: about that many connections and servers are looked at, some ten to hundred nanoseconds
-    /// each. If the answer's [`more`](Advanced::more) is true, the rest is done by the next call. Call it when
+    /// each; 0 counts as 1. If the answer's [`more`](Advanced::more) is true, the rest is done by the next call. Call it when
     /// [`next_deadline`](Director::next_deadline) has come, or simply every few milliseconds; late is harmless but for
     /// the counts of servers, early is harmless.
     ///
@@ -36,7 +36,7 @@ impl Director {
     /// ```
     pub fn advance(&mut self, now: Instant, budget: usize) -> Advanced {
         let now = self.see(now);
-        let mut budget = budget;
+        let mut budget = budget.max(1);
         self.drop_packet.tick(now, &self.settings.tunables);
         self.start_clocks(now);
         self.tick_schedulers(now);

@@ -43,7 +43,7 @@ impl Director {
         parsed: &Parsed,
         slot: u32,
     ) -> Decision {
-        let secure = self.settings.tunables.secure_tcp > 1;
+        let secure = self.settings.tunables.secure_tcp == 3;
         let entry = self.flows.table.slab.get_mut(slot);
         let before = entry.timeout_ms;
         let handshake = track(entry, Side::Client, parsed, packet, &self.settings.timeouts, secure, &mut self.servers);
@@ -90,7 +90,11 @@ impl Director {
             return Outcome::Refuse(Refusal::Error(ReplyReason::NoRoute));
         }
         if live.local {
+            let from_outside = !parsed.tuple.source.to_ip(parsed.tuple.family).is_loopback();
             return match entry.method() {
+                Method::Nat if live.address.is_loopback() && from_outside => {
+                    Outcome::Refuse(Refusal::Drop(DropReason::Loopback))
+                }
                 Method::Nat => Outcome::Send(self.plan_nat(entry, false)),
                 Method::Dr | Method::Tun => Outcome::Refuse(Refusal::Pass(PassReason::LocalServer)),
             };
@@ -142,6 +146,9 @@ impl Director {
             Family::V4 => SMALLEST_V4,
             Family::V6 => SMALLEST_V6,
         };
+        if server.tunnel_source == Addr::UNSPECIFIED {
+            return Outcome::Refuse(Refusal::Drop(DropReason::NoTunnelSource));
+        }
         if inner_mtu < smallest {
             return Outcome::Refuse(Refusal::Drop(DropReason::TunnelMtu));
         }
@@ -229,7 +236,7 @@ impl Director {
         if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
             return Decision::Drop(reason);
         }
-        let secure = self.settings.tunables.secure_tcp > 1;
+        let secure = self.settings.tunables.secure_tcp == 3;
         let entry = self.flows.table.slab.get_mut(slot);
         let before = entry.timeout_ms;
         let handshake = track(entry, Side::Server, parsed, packet, &self.settings.timeouts, secure, &mut self.servers);
@@ -269,7 +276,10 @@ impl Director {
                 (reason, error, false)
             }
         };
-        let Some(source) = self.error_source(parsed) else { return Decision::Drop(DropReason::NoErrorSource) };
+        let source = match self.error_source(parsed) {
+            Ok(source) => source,
+            Err(reason) => return Decision::Drop(reason),
+        };
         if !icmp::has_room(packet, parsed) {
             return Decision::Drop(DropReason::NoHeadroom);
         }
@@ -283,17 +293,27 @@ impl Director {
 
     /// The source of an error about a packet: where the packet was going if that is the host's own address, else the
     /// host's address towards the clients.
-    pub(super) fn error_source(&self, parsed: &Parsed) -> Option<Addr> {
+    pub(super) fn error_source(&self, parsed: &Parsed) -> Result<Addr, DropReason> {
         let settings = &self.settings;
+        if !is_one_host(parsed.tuple.source.to_ip(parsed.tuple.family)) {
+            return Err(DropReason::NoErrorTarget);
+        }
         let destination = parsed.tuple.destination.to_ip(parsed.tuple.family);
         if settings.local.is_empty() || settings.local.contains(&destination) {
-            return Some(parsed.tuple.destination);
+            return Ok(parsed.tuple.destination);
         }
-        match parsed.tuple.family {
-            Family::V4 => settings.address_v4.map(|a| Addr::from_ip(IpAddr::V4(a))),
-            Family::V6 => settings.address_v6.map(|a| Addr::from_ip(IpAddr::V6(a))),
-        }
+        let own = match parsed.tuple.family {
+            Family::V4 => settings.address_v4.map(IpAddr::V4),
+            Family::V6 => settings.address_v6.map(IpAddr::V6),
+        };
+        own.map(Addr::from_ip).ok_or(DropReason::NoErrorSource)
     }
+}
+
+/// An address that an error may be sent to (RFC 1122 section 3.2.2, RFC 4443 section 2.4).
+fn is_one_host(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(a) if a.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || is_broadcast)
 }
 
 /// The plan for a packet of the server.

@@ -144,7 +144,9 @@ impl Director {
         self.control.estimator.rates()
     }
 
-    /// The rules, as `ipvsadm -S -n` writes them: [`load`](Director::load) reads them back.
+    /// The rules, as `ipvsadm -S -n` writes them. [`load`](Director::load) reads them back, as `ipvsadm -R` would:
+    /// thresholds are not saved, list orders become those of the text, and what only the typed calls can make (a
+    /// scheduler of one's own, a port-0 service without persistence, a mark above 2147483647) is refused.
     ///
     /// ```
     /// use lvs_core::{Config, Director};

@@ -47,16 +47,11 @@ pub(crate) fn rewrite(
     if let Some(reason) = obstacle(packet, parsed, plan) {
         return Err(reason);
     }
+    packet.truncate(parsed.len);
     match plan {
-        Plan::AsIs => packet.truncate(parsed.len),
-        Plan::Nat(translation) => {
-            packet.truncate(parsed.len);
-            nat::translate(packet.bytes_mut(), parsed, translation, checksum);
-        }
-        Plan::Dr => {
-            packet.truncate(parsed.len);
-            decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
-        }
+        Plan::AsIs => {}
+        Plan::Nat(translation) => nat::translate(packet.bytes_mut(), parsed, translation, checksum),
+        Plan::Dr => decrement_ttl(packet.bytes_mut(), parsed.tuple.family),
         Plan::Tun(outer) => tun::encapsulate(packet, parsed, outer),
     }
     Ok(())

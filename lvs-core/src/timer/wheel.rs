@@ -17,6 +17,8 @@ const TICK_SHIFT: u32 = 22;
 /// Ticks of the wheel: fewer for small tables, and never more than 65536 (275 seconds).
 const TICKS_MIN: usize = 1 << 10;
 const TICKS_MAX: usize = 1 << 16;
+/// Ticks without a look at the wheel from which on rotations are skipped: 52 days, longer than anything lives.
+const LONG_JUMP: u64 = 1 << 30;
 /// Entries that `next_deadline` looks at.
 const GLANCE: usize = 64;
 
@@ -135,6 +137,7 @@ impl Wheel {
             self.tick = self.tick.max(now_tick);
             return Due::Nothing;
         }
+        self.skip_rotations(now_tick);
         let mut slot = if self.resume == NONE { self.heads[self.place(self.tick)] } else { self.resume };
         loop {
             while slot != NONE {
@@ -161,6 +164,15 @@ impl Wheel {
                 return Due::Nothing;
             }
             slot = self.heads[self.place(self.tick)];
+        }
+    }
+
+    /// After a long jump in time, whole rotations are skipped but for the last: in it every entry is looked at. (What ended
+    /// weeks ago then ends in the order of places, not of deadlines.)
+    fn skip_rotations(&mut self, now_tick: u64) {
+        let (behind, ticks) = (now_tick.saturating_sub(self.tick), self.heads.len() as u64);
+        if behind > LONG_JUMP {
+            self.tick += (behind / ticks - 1) * ticks;
         }
     }
 
@@ -207,6 +219,11 @@ impl Wheel {
     pub(crate) fn memory(&self) -> usize {
         self.heads.capacity() * size_of::<u32>() + self.occupied.capacity() * size_of::<u64>()
     }
+}
+
+/// True if a deadline passed so long ago that its order among others is lost.
+pub(crate) fn is_long_past(deadline: Instant, now: Instant) -> bool {
+    now.as_nanos().saturating_sub(deadline.as_nanos()) >> TICK_SHIFT > LONG_JUMP
 }
 
 /// What the wheel has for the present.
@@ -274,6 +291,23 @@ mod tests {
         assert_eq!(wheel.pop_due(&mut slab, Instant::from_secs(800), &mut budget), Due::More);
         assert_eq!(budget, 0);
         assert_eq!(wheel.pop_due(&mut slab, Instant::from_secs(800), &mut 100_000), Due::Nothing);
+    }
+
+    #[test]
+    fn a_jump_of_years_costs_one_rotation() {
+        let mut slab = Slab::with_capacity(8).unwrap();
+        let mut wheel = Wheel::with_capacity(8).unwrap();
+        let now = Instant::from_secs(1_700_000_000);
+        for expires in [Instant::from_secs(5), now.plus_millis(10), now.plus_millis(900_000)] {
+            let slot = slab.insert(entry(false, expires)).unwrap();
+            wheel.insert(&mut slab, slot, Instant::ZERO);
+        }
+        let mut budget = 20;
+        assert_eq!(wheel.pop_due(&mut slab, now, &mut budget), Due::Entry(0));
+        assert_eq!(wheel.pop_due(&mut slab, now, &mut budget), Due::Nothing);
+        assert_eq!(drain(&mut wheel, &mut slab, now.plus_millis(10)), [1]);
+        assert!(drain(&mut wheel, &mut slab, now.plus_millis(899_999)).is_empty());
+        assert_eq!(drain(&mut wheel, &mut slab, now.plus_millis(900_000)), [2]);
     }
 
     #[derive(Clone, Debug)]

@@ -4,8 +4,9 @@ use core::fmt;
 
 /// An IP packet somewhere in a buffer of the caller's.
 ///
-/// The bytes before it are the headroom: a tunnel's outer headers and ICMP errors grow into it. 40 bytes are enough
-/// for IP-in-IP and for every ICMP error, 60 for the other tunnels.
+/// The bytes before it are the headroom: a tunnel's outer headers and ICMP errors grow into it.
+/// [`HEADROOM`](Packet::HEADROOM) bytes are enough for all of them. An ICMP error for which the headroom is too small
+/// makes use of what the buffer holds behind the packet.
 ///
 /// ```
 /// use lvs_core::Packet;
@@ -21,6 +22,10 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
+    /// Headroom that is enough for whatever may be put in front of a packet: the headers of an ICMPv6 error take 48
+    /// bytes, those of a tunnel over IPv6 40, 48 with GRE and 52 with GUE.
+    pub const HEADROOM: usize = 64;
+
     /// The packet of `len` bytes at `offset` of `buffer`, beginning with its IP header; `None` if that is not within
     /// the buffer.
     #[must_use]

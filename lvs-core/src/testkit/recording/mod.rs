@@ -92,6 +92,9 @@ pub fn play(text: &str) -> Result<Report, Unreadable> {
         }
         report.steps += 1;
     }
+    if report.steps == 0 {
+        return Err(Unreadable { line: 1, what: "no step at all".to_string() });
+    }
     Ok(report)
 }
 

@@ -1,0 +1,165 @@
+//! A packet never makes the director allocate, whatever it brings about: everything was reserved when it was built.
+//!
+//! Two schedulers are no part of this promise: `lblc` and `lblcr` remember each address that clients write to, and a new
+//! one takes memory. Rules, listings and `explain` allocate, too.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use lvs_core::sched::SchedulerKind;
+use lvs_core::testkit::packets::Builder;
+use lvs_core::{Config, Director, DropReason, Instant, Meta, Packet, Path, Protocol, Verdict};
+
+/// The system's allocator, which counts what each thread asks it for.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    // Fails only while a thread ends, when nobody counts any more.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches a thread-local number only.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are those that the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+const ROOM: usize = 128;
+
+fn rules(scheduler: &str) -> String {
+    let tunnels = ["--tun-type ipip", "--tun-type gre --tun-csum", "--tun-type gue --tun-port 6080 --tun-csum"];
+    let mut text = String::new();
+    let (v4, v6) = ("192.0.2.10", "[2001:db8:c::10]");
+    for (service, address) in [("-t", v4), ("-u", v4), ("--sctp-service", v4), ("-t", v6), ("-u", v6)] {
+        for (port, options) in [(80, ""), (81, " -p 60")] {
+            text += &format!("-A {service} {address}:{port} -s {scheduler}{options}\n");
+            let net = if address == v4 { "10.0.0." } else { "fd00::" };
+            text += &format!("-a {service} {address}:{port} -r {net}1 -m -w 3 -x 40\n");
+            text += &format!("-a {service} {address}:{port} -r {net}2 -g -w 2\n");
+            for (n, tunnel) in tunnels.iter().enumerate() {
+                text += &format!("-a {service} {address}:{port} -r {net}{} -i {tunnel}\n", n + 3);
+            }
+        }
+    }
+    text + &format!("-A -u {v4}:82 -s {scheduler} -o\n-a -u {v4}:82 -r 10.0.0.1 -m\n-A -f 3 -s {scheduler}\n")
+}
+
+/// Packets of all kinds: openings, middles, ends, replies, and such that are refused.
+fn mixture() -> Vec<(Vec<u8>, Meta)> {
+    let mut packets = Vec::new();
+    for n in 0..400u16 {
+        for protocol in Protocol::ALL {
+            let v6 = n % 3 == 0 && protocol != Protocol::Sctp;
+            let (client, vip, server) = if v6 {
+                ("[2001:db8:9::1]", "[2001:db8:c::10]", "[fd00::1]")
+            } else {
+                ("198.51.100.1", "192.0.2.10", "10.0.0.1")
+            };
+            let client = format!("{client}:{}", 1024 + n / 4).parse().unwrap();
+            let (vip, server) = (format!("{vip}:{}", 80 + n % 4), format!("{server}:{}", 80 + n % 4));
+            let (vip, server) = (vip.parse().unwrap(), server.parse().unwrap());
+            let payload = vec![0x55; usize::from(n % 7) * 230];
+            for (flags, chunk) in [(2, 1), (0x10, 10), (0x11, 7), (4, 6)] {
+                let request = Builder::new(protocol, client, vip).flags(flags).chunk(chunk).payload(&payload);
+                let request = request.ttl(if n % 11 == 0 { 1 } else { 64 }).options(usize::from(n % 3));
+                let meta = if n % 13 == 0 { Meta::marked(3) } else { Meta::default() };
+                packets.push((request.build(), meta));
+                packets.push((Builder::new(protocol, server, client).flags(flags | 0x10).build(), Meta::default()));
+            }
+        }
+        packets.push((vec![0x45; usize::from(n % 60)], Meta::default()));
+    }
+    packets
+}
+
+/// A way to servers on which tunnels have a source.
+fn path() -> Path {
+    Path::new(1500).tunnel_source([10, 0, 0, 254].into()).tunnel_source("fd00::fe".parse().unwrap())
+}
+
+#[test]
+fn no_packet_allocates() {
+    let mixture = mixture();
+    let remembers = |kind: &SchedulerKind| matches!(kind.name(), "lblc" | "lblcr");
+    for kind in SchedulerKind::ALL.into_iter().filter(|kind| !remembers(kind)) {
+        let mut director = Director::new(Config { connections: 300, path: path(), ..Config::with_seed(7) }).unwrap();
+        director.load(&rules(kind.name())).unwrap();
+        let mut buffers: Vec<Vec<u8>> = mixture.iter().map(|(bytes, _)| [&[0; ROOM], &bytes[..]].concat()).collect();
+        let (singly, together) = buffers.split_at_mut(mixture.len() / 2);
+        let metas: Vec<Meta> = mixture.iter().map(|(_, meta)| *meta).collect();
+        let (mut forwarded, mut refused, mut full) = (0, 0, 0);
+        let mut tally = |verdict: &Verdict| match verdict {
+            Verdict::Forward(_) => forwarded += 1,
+            Verdict::Drop(DropReason::TableFull) => full += 1,
+            _ => refused += 1,
+        };
+
+        let start = Instant::from_secs(1);
+        let allocations = allocations_of(|| {
+            for (n, (buffer, meta)) in singly.iter_mut().zip(&metas).enumerate() {
+                let now = start + Duration::from_millis(n as u64);
+                let len = buffer.len() - ROOM;
+                let mut packet = Packet::new(buffer, ROOM, len).unwrap();
+                tally(&director.process(now, &mut packet, *meta));
+            }
+        });
+        assert_eq!(allocations, 0, "{kind}, one by one");
+
+        // Half of the connections end; their places are taken again.
+        while director.advance(start + Duration::from_secs(70), 1000).more {}
+        let mut packets: Vec<Packet<'_>> = together
+            .iter_mut()
+            .map(|buffer| {
+                let len = buffer.len() - ROOM;
+                Packet::new(buffer, ROOM, len).unwrap()
+            })
+            .collect();
+        let mut verdicts = vec![Verdict::Drop(DropReason::NotIp); packets.len()];
+        let metas = &metas[mixture.len() / 2..];
+        let allocations = allocations_of(|| {
+            director.process_burst(start + Duration::from_secs(70), &mut packets, metas, &mut verdicts);
+        });
+        assert_eq!(allocations, 0, "{kind}, in bursts");
+        verdicts.iter().for_each(&mut tally);
+
+        let before = director.connection_count();
+        let allocations = allocations_of(|| while director.advance(start + Duration::from_secs(2000), 50).more {});
+        assert_eq!(allocations, 0, "{kind}, as time passes");
+        assert!(before > 100 && director.connection_count() == 0);
+        assert!(forwarded > 1000 && refused > 500, "{kind}: {forwarded} forwarded, {refused} refused");
+        assert!(full > 10, "{kind}: {full} found no room");
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(7)))), 1);
+}
