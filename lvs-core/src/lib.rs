@@ -84,3 +84,8 @@ pub use time::Instant;
 pub use timer::Timeouts;
 pub use verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
 pub use wire::Packet;
+
+/// The crate's README is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

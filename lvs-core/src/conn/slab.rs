@@ -17,6 +17,12 @@ impl ConnId {
     pub const fn index(self) -> usize {
         self.slot as usize
     }
+
+    /// How often the slot was taken before: two connections of one slot differ in it.
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
 }
 
 /// No slot.

@@ -7,13 +7,16 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::command::DaemonRole;
-use crate::service::{ServerSpec, ServiceSpec};
+use crate::conn::ConnId;
+use crate::service::{ServerId, ServerSpec, ServiceId, ServiceSpec};
 use crate::stats::{Counters, Rates};
 use crate::time::Instant;
 
 /// A service and its servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceView {
+    /// Its id.
+    pub id: ServiceId,
     /// The service as it was described last.
     pub spec: ServiceSpec,
     /// Counters of the service, those of servers that have left it included, as of the latest two-second tick.
@@ -24,17 +27,21 @@ pub struct ServiceView {
     pub servers: Vec<ServerView>,
 }
 
+#[cfg(test)]
 impl ServiceView {
     /// A service that has seen no packet, with servers in list order.
     #[must_use]
-    pub fn new(spec: ServiceSpec, servers: Vec<ServerView>) -> Self {
-        Self { spec, stats: Counters::default(), rates: Rates::default(), servers }
+    pub(crate) fn new(spec: ServiceSpec, servers: Vec<ServerView>) -> Self {
+        let id = ServiceId { slot: 0, generation: 0 };
+        Self { id, spec, stats: Counters::default(), rates: Rates::default(), servers }
     }
 }
 
 /// A real server of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerView {
+    /// Its id.
+    pub id: ServerId,
     /// The server as it was described last.
     pub spec: ServerSpec,
     /// Connections in an active state.
@@ -49,18 +56,24 @@ pub struct ServerView {
     pub rates: Rates,
 }
 
+#[cfg(test)]
 impl ServerView {
     /// A server that has seen no packet.
     #[must_use]
-    pub fn new(spec: ServerSpec) -> Self {
+    pub(crate) fn new(spec: ServerSpec) -> Self {
         let (stats, rates) = (Counters::default(), Rates::default());
-        Self { spec, active: 0, inactive: 0, persistent: 0, stats, rates }
+        let id = ServerId { slot: 0, generation: 0 };
+        Self { id, spec, active: 0, inactive: 0, persistent: 0, stats, rates }
     }
 }
 
 /// A connection, or a persistence template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionView {
+    /// Its id.
+    pub id: ConnId,
+    /// The id of its real server.
+    pub server_id: Option<ServerId>,
     /// The IP protocol number; 0 for a template that holds for every protocol of a firewall mark.
     pub protocol: u8,
     /// The client; of a template, its network and port 0.
@@ -82,10 +95,11 @@ pub struct ConnectionView {
     pub engine: Option<EngineView>,
 }
 
+#[cfg(test)]
 impl ConnectionView {
     /// A connection without time and engine.
     #[must_use]
-    pub const fn new(
+    pub(crate) const fn new(
         protocol: u8,
         client: SocketAddr,
         target: SocketAddr,
@@ -93,7 +107,20 @@ impl ConnectionView {
         state: &'static str,
     ) -> Self {
         let (expires, timeout) = (Instant::ZERO, Duration::ZERO);
-        Self { protocol, client, target, server, state, expires_seconds: 0, expires, timeout, engine: None }
+        let (id, server_id) = (ConnId { slot: 0, generation: 0 }, None);
+        Self {
+            id,
+            server_id,
+            protocol,
+            client,
+            target,
+            server,
+            state,
+            expires_seconds: 0,
+            expires,
+            timeout,
+            engine: None,
+        }
     }
 }
 

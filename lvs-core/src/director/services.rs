@@ -192,7 +192,7 @@ impl Director {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let key = *self.control.services.get(slot).key();
         check_server(&key, &spec)?;
-        if self.find_server(slot, spec.address).is_some() {
+        if self.server_at(slot, spec.address).is_some() {
             return Err(ControlError::ServerExists);
         }
         let server = match self.take_from_trash(&key, spec.address) {
@@ -235,7 +235,7 @@ impl Director {
         let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         check_server(self.control.services.get(slot).key(), &spec)?;
-        let (position, server) = self.find_server(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
+        let (position, server) = self.server_at(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
         self.servers.edit(server, spec);
         let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
@@ -260,7 +260,7 @@ impl Director {
     /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`].
     pub fn remove_server(&mut self, service: ServiceId, address: SocketAddr) -> Result<(), ControlError> {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
-        let (position, server) = self.find_server(slot, address).ok_or(ControlError::NoSuchServer)?;
+        let (position, server) = self.server_at(slot, address).ok_or(ControlError::NoSuchServer)?;
         let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
         let service = self.control.services.get_mut(slot);
         self.servers.retire(server);
@@ -277,6 +277,13 @@ impl Director {
     #[must_use]
     pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
         self.control.services.find(&plain_key(*key)).map(|slot| self.control.services.get(slot).id)
+    }
+
+    /// The server of an address and port in a service.
+    #[must_use]
+    pub fn find_server(&self, service: ServiceId, address: SocketAddr) -> Option<ServerId> {
+        let slot = self.control.services.slot(service)?;
+        self.server_at(slot, address).map(|(_, server)| self.servers.id(server))
     }
 
     /// Sets the counters of a service to zero, as `ipvsadm -Z`; those of all services and of the director for `None`.
@@ -339,6 +346,13 @@ impl Director {
         (self.settings.address_v4, self.settings.address_v6) = (v4, v6);
     }
 
+    /// Forgets what [`set_path`](Director::set_path) told of an address: the configuration's path holds for it again.
+    pub fn clear_path(&mut self, address: IpAddr) {
+        let path = self.control.default_path;
+        self.set_path(address, path);
+        self.control.paths.remove(&address);
+    }
+
     /// Writes what the packet path needs to know of the way to a server.
     fn apply_path(&mut self, server: u32) {
         let address = self.servers.spec(server).address.ip();
@@ -352,7 +366,7 @@ impl Director {
     }
 
     /// Position in the list, and slot, of a service's server.
-    fn find_server(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
+    fn server_at(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
         let list = &self.control.services.get(service).list;
         let same = |server: &u32| {
             let known = self.servers.spec(*server).address;

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::Director;
 use crate::addr::{Addr, Family};
 use crate::conn::ConnId;
-use crate::conn::entry::Entry;
+use crate::conn::slab::NONE;
 use crate::control::{ConnectionView, Content, Listing, ServerView, ServiceView, TimeoutsView, listing, proc, save};
 use crate::error::ControlError;
 use crate::proto::state_name;
@@ -35,6 +35,7 @@ impl Director {
 
     fn service_view(&self, service: &Service) -> ServiceView {
         ServiceView {
+            id: service.id,
             spec: service.spec.clone(),
             stats: service.estimator.reported(),
             rates: service.estimator.rates(),
@@ -45,6 +46,7 @@ impl Director {
     fn server_view(&self, slot: u32) -> ServerView {
         let (server, live) = (self.servers.get(slot), self.servers.live(slot));
         ServerView {
+            id: self.servers.id(slot),
             spec: server.spec,
             active: live.active,
             inactive: live.inactive(),
@@ -77,17 +79,18 @@ impl Director {
     /// ```
     pub fn connections(&self) -> impl Iterator<Item = ConnectionView> + '_ {
         let slab = &self.flows.table.slab;
-        slab.slots().map(|slot| slab.get(slot)).filter(|entry| !entry.is_over(self.now)).map(|entry| self.view(entry))
+        slab.slots().filter(|&slot| !slab.get(slot).is_over(self.now)).map(|slot| self.view(slot))
     }
 
     /// The connection of an id, if it still exists.
     #[must_use]
     pub fn connection(&self, id: ConnId) -> Option<ConnectionView> {
-        let entry = self.flows.table.slab.get(self.flows.table.slab.find(id)?);
-        (!entry.is_over(self.now)).then(|| self.view(entry))
+        let slot = self.flows.table.slab.find(id)?;
+        (!self.flows.table.slab.get(slot).is_over(self.now)).then(|| self.view(slot))
     }
 
-    fn view(&self, entry: &Entry) -> ConnectionView {
+    fn view(&self, slot: u32) -> ConnectionView {
+        let entry = self.flows.table.slab.get(slot);
         let family = entry.family();
         // Above a template of every protocol stands the mark, as the kernel writes it: the first word of an address.
         let target = match (entry.protocol(), family) {
@@ -95,6 +98,8 @@ impl Director {
             _ => entry.virtual_address(),
         };
         ConnectionView {
+            id: self.flows.table.slab.id(slot),
+            server_id: (entry.server != NONE).then(|| self.servers.id(entry.server)),
             protocol: entry.protocol(),
             client: SocketAddr::new(entry.client().to_ip(family), entry.client_port),
             target: SocketAddr::new(target.to_ip(family), entry.virtual_port),
