@@ -136,7 +136,13 @@ impl Director {
         let key = persist::template_key(service, &parsed.tuple);
         let template = match self.valid_template(now, &key) {
             Some(template) => template,
-            None => self.new_template(now, meta, parsed, slot, &key)?,
+            None => {
+                // One that may not be used any more is put aside even if nobody is found for a new one.
+                if let Some(old) = self.flows.table.find_template(key.kind, key.client, key.virtual_, now) {
+                    self.flows.table.retire_template(old);
+                }
+                self.new_template(now, meta, parsed, slot, &key)?
+            }
         };
         let server = self.flows.table.slab.get(template).server;
         let port = self.port_at(self.control.services.get(slot), server, parsed, true);
@@ -168,9 +174,6 @@ impl Director {
         let needed = if one_packet { 1 } else { 2 };
         if self.flows.table.slab.len() + needed > self.flows.table.slab.capacity() {
             return Err(Refusal::Drop(DropReason::TableFull));
-        }
-        if let Some(old) = self.flows.table.find_template(key.kind, key.client, key.virtual_, now) {
-            self.flows.table.retire_template(old);
         }
         let service = self.control.services.get(slot);
         let spec = self.servers.spec(server);

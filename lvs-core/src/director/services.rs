@@ -390,15 +390,14 @@ impl Director {
         Some(server)
     }
 
-    /// Puts a server from the trash into a service: with its statistics if the service is the one that it left.
+    /// Puts a server from the trash into a service: with its statistics if the service is the one that it left, else as
+    /// after a zeroing, so that what was counted since its last tick shows up again.
     fn revive(&mut self, server: u32, spec: ServerSpec, service: u32) {
         let id = self.control.services.get(service).id;
-        if self.servers.get(server).owner == id {
-            let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
-            self.control.services.get_mut(service).retired -= counters;
-        } else {
-            self.flows.make_counters(server);
-            self.servers.get_mut(server).estimator = crate::stats::estimator::Estimator::default();
+        let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
+        self.control.services.get_mut(service).retired -= counters;
+        if self.servers.get(server).owner != id {
+            self.servers.get_mut(server).estimator.zero();
         }
         self.servers.revive(server, spec, id);
     }
