@@ -7,7 +7,7 @@ use std::vec::Vec;
 use serde_json::Value;
 
 use super::packet::{
-    Fields, ICMP, ICMPV6, SCTP, TCP, UDP, describe, error_for, has_dont_fragment, header_is_right, mac_of, reset_for,
+    Fields, ICMP, ICMPV6, TCP, UDP, describe, error_for, has_dont_fragment, header_is_right, mac_of, reset_for,
     same_own_packet,
 };
 use crate::{Director, Path};
@@ -166,14 +166,13 @@ pub(super) fn answers_passed(fields: &Fields, packet: &[u8], answers: &[Vec<u8>]
             let is_reset = packet.get(fields.transport + 13).is_some_and(|flags| flags & 4 != 0);
             if is_reset { Wanted::Nothing } else { Wanted::Reset }
         }
-        (UDP, _) if fields.source.is_ipv4() => Wanted::Error([3, 3]),
-        (UDP, _) => Wanted::Error([1, 4]),
-        (SCTP, _) if fields.source.is_ipv4() => Wanted::Error([3, 2]),
-        (SCTP, _) => Wanted::Error([4, 1]),
+        (UDP, _) if fields.source.is_ipv4() => Wanted::Error([3, 3], 0),
+        (UDP, _) => Wanted::Error([1, 4], 0),
         (ICMP, Some(8)) => Wanted::Echo(0),
         (ICMPV6, Some(128)) => Wanted::Echo(129),
         (ICMP | ICMPV6, _) => Wanted::Nothing,
-        _ => Wanted::Error([3, 2]),
+        _ if fields.source.is_ipv4() => Wanted::Error([3, 2], 0),
+        _ => Wanted::Error([4, 1], fields.protocol_at),
     };
     let right = match (wanted, answers) {
         (Wanted::Nothing, []) => true,
@@ -196,7 +195,8 @@ pub(super) fn is_host_error(fields: &Fields, packet: &[u8], kind: [u8; 2], word:
 enum Wanted {
     Nothing,
     Reset,
-    Error([u8; 2]),
+    /// Type and code, and the second word.
+    Error([u8; 2], u16),
     Echo(u8),
 }
 
@@ -207,7 +207,7 @@ impl Wanted {
         match self {
             Self::Nothing => false,
             Self::Reset => reset_for(fields, packet).is_some_and(|reset| same_own_packet(&reset, answer)),
-            Self::Error(kind) => ends && is_host_error(fields, packet, kind, 0, answer),
+            Self::Error(kind, word) => ends && is_host_error(fields, packet, kind, word, answer),
             Self::Echo(kind) => {
                 let head = fields.transport + 4;
                 ends && header_is_right(answer)
@@ -221,7 +221,7 @@ impl Wanted {
         match self {
             Self::Nothing => "no answer",
             Self::Reset => "one reset",
-            Self::Error(_) => "one ICMP error",
+            Self::Error(..) => "one ICMP error",
             Self::Echo(_) => "one echo reply",
         }
     }

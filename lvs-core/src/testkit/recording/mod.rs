@@ -27,7 +27,7 @@ use serde_json::Value;
 use self::host::{Host, Way, answers_passed, is_host_error};
 use self::late::Late;
 use self::listing::Compared;
-use self::packet::{Fields, UDP, describe, from_hex, header_is_right, one_hop_on, reassemble};
+use self::packet::{Fields, UDP, describe, error_for, from_hex, header_is_right, one_hop_on, reassemble};
 use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict};
 
 /// What playing a recording came to.
@@ -208,9 +208,15 @@ impl Player {
         let is_ours = self.host.owns(fields.destination);
         let mut packet = packet;
         if !is_ours {
-            if let Some(kind) = self.host.refuses(&fields, &packet) {
-                return refused_by_host(&fields, &packet, kind, frames);
+            if let Some((kind, word)) = self.host.refuses(&fields, &packet) {
+                if !self.host.owns(fields.source) {
+                    return refused_by_host(&fields, &packet, (kind, word), frames);
+                }
+                // The error is for one of the host's own addresses: it comes back as a packet to the director.
+                let error = error_for(&fields, &packet, kind, word, fields.source);
+                return self.transmit(interface, error, frames, now);
             }
+            packet.truncate(fields.len);
             packet = one_hop_on(&packet);
         }
         let mut buffer = vec_with_room(&packet);

@@ -20,6 +20,8 @@ pub(super) struct Fields {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
     pub(super) protocol: u8,
+    /// Where that protocol is named.
+    pub(super) protocol_at: u16,
     pub(super) ttl: u8,
     /// Where the transport header begins.
     pub(super) transport: usize,
@@ -42,6 +44,7 @@ impl Fields {
                 source: IpAddr::V4(<[u8; 4]>::try_from(bytes.get(12..16)?).ok()?.into()),
                 destination: IpAddr::V4(<[u8; 4]>::try_from(bytes.get(16..20)?).ok()?.into()),
                 protocol: bytes[9],
+                protocol_at: 9,
                 ttl: bytes[8],
                 transport: usize::from(bytes[0] & 15) * 4,
                 len: usize::from(be16(bytes, 2)?).min(bytes.len()),
@@ -51,6 +54,7 @@ impl Fields {
                     source: IpAddr::V6(<[u8; 16]>::try_from(bytes.get(8..24)?).ok()?.into()),
                     destination: IpAddr::V6(<[u8; 16]>::try_from(bytes.get(24..40)?).ok()?.into()),
                     protocol: bytes[6],
+                    protocol_at: 6,
                     ttl: bytes[7],
                     transport: 40,
                     len: (40 + usize::from(be16(bytes, 4)?)).min(bytes.len()),
@@ -58,6 +62,7 @@ impl Fields {
                 while matches!(fields.protocol, 0 | 43 | 60) {
                     let header = bytes.get(fields.transport..fields.transport + 2)?;
                     fields.protocol = header[0];
+                    fields.protocol_at = u16::try_from(fields.transport).ok()?;
                     fields.transport += (usize::from(header[1]) + 1) * 8;
                 }
                 Some(fields)
