@@ -19,7 +19,7 @@ use crate::wire::Packet;
 
 /// Packets at a director that has a service for each of them.
 ///
-/// The input is a sequence of records: a byte of [`control`](Control), a byte of time, two bytes of length (the first one
+/// The input is a sequence of records: a byte of `control`, a byte of time, two bytes of length (the first one
 /// the lower half), and the packet. A record that ends early ends the input. The first byte of all chooses settings.
 ///
 /// # Panics
