@@ -1,18 +1,34 @@
-# What one types here. `make test` is what the continuous integration runs.
+# What one types here. `make test` is what the continuous integration runs; its properties draw the same examples every
+# time, while a plain `cargo test` draws others each time.
 
 CARGO ?= cargo
+PYTHON ?= python3
+VENV := target/venv
 
 # Families of recordings that agree with the kernel in every step.
 FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp
 
-.PHONY: test lint bench doc fuzz tools
+.PHONY: test test-python test-python-if-there lint bench doc tools
 
 test: tools lint
-	$(CARGO) test --workspace --locked
+	PROPTEST_RNG_SEED=1 $(CARGO) test --workspace --locked
+	$(MAKE) test-python-if-there
 	$(CARGO) build --locked -p lvs-core --no-default-features
 	$(CARGO) build --release --locked --examples
 	target/release/examples/conformance $(foreach family,$(FAMILIES),lvs-core/tests/recordings/$(family)-*.jsonl.gz)
 	target/release/examples/balance
+
+# The same where there is a Python that can make environments.
+test-python-if-there:
+	@if $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then $(MAKE) test-python; \
+	else echo "note: no Python with venv: the tests of the Python package are left out"; fi
+
+# The Python package, built and installed into an environment of its own.
+test-python:
+	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check pytest
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./lvs-py
+	$(VENV)/bin/python -m pytest --quiet lvs-py
 
 lint:
 	$(CARGO) fmt --all --check
@@ -29,6 +45,9 @@ doc:
 
 # What a fresh Debian machine with Rust may lack: a second opinion on checksums in captures. The tests do without it.
 tools:
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv python3-pip >/dev/null; } || true
 	@command -v tshark >/dev/null || command -v tcpdump >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tcpdump >/dev/null; }; } || \

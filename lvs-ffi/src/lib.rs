@@ -1,0 +1,44 @@
+//! The Linux Virtual Server (IPVS) as a library: the C interface of lvs-core.
+//!
+//! Names. Everything begins with lvs_ or LVS_. A function is named after its first parameter.
+//!
+//! Ownership. lvs_director_new gives a handle, lvs_director_free takes it back; nothing else changes hands. Texts go in
+//! as pointer and length, in UTF-8, and need no end mark. Texts come out static, or into a buffer of the caller's, with
+//! a zero byte behind them.
+//!
+//! Results. What can fail returns lvs_status, and LVS_OK is 0. Other results come through pointers, the last
+//! parameters, and are written only on LVS_OK unless the function says otherwise.
+//!
+//! Pointers. Each is NULL, or points to what its type says, for as long as the call lasts, and nothing else writes there
+//! meanwhile. Where results or text are written, nothing else may read. NULL is answered with LVS_ERR_NULL unless the
+//! function allows it; an array or a text may be NULL if it is empty. A director is one that lvs_director_new gave and
+//! lvs_director_free has not taken.
+//!
+//! Numbers. Those that stand for something are checked on their way in, and keep their meaning from version to version.
+//!
+//! Panics. A defect of the library is answered with LVS_ERR_INTERNAL, and so is every later call with that handle; it
+//! can only be freed. The process goes on.
+//!
+//! Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
+//! between threads. Nothing calls back.
+//!
+//! Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock.
+
+#![allow(non_camel_case_types, reason = "a name is the same here and in the header")]
+#![expect(clippy::missing_safety_doc, reason = "one contract for all functions: see \"Pointers\" above")]
+#![deny(missing_docs)]
+
+mod director;
+mod handle;
+mod packet;
+mod ptr;
+mod reasons;
+mod status;
+mod version;
+
+pub use director::*;
+pub use handle::lvs_director;
+pub use packet::*;
+pub use reasons::*;
+pub use status::{lvs_status, lvs_status_name};
+pub use version::*;

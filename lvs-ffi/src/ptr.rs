@@ -1,0 +1,210 @@
+//! Pointers from C as references: checked for null, alignment and size, then used by safe code.
+//!
+//! Outputs are `MaybeUninit`: C hands over memory that nobody has written to.
+
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+use core::slice;
+
+use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NULL};
+
+/// One value to be written.
+///
+/// # Safety
+/// Null, or writable and used by nobody else during `'a`.
+pub(crate) unsafe fn output<'a, T>(pointer: *mut T) -> Result<&'a mut MaybeUninit<T>, lvs_status> {
+    check(pointer)?;
+    // SAFETY: not null and aligned by the check; the rest is the caller's promise.
+    Ok(unsafe { &mut *pointer.cast() })
+}
+
+/// One value to be written if the caller wants it.
+///
+/// # Safety
+/// As [`output`].
+pub(crate) unsafe fn wanted<'a, T>(pointer: *mut T) -> Result<Option<&'a mut MaybeUninit<T>>, lvs_status> {
+    // SAFETY: the caller's promise is the same.
+    if pointer.is_null() { Ok(None) } else { unsafe { output(pointer) }.map(Some) }
+}
+
+/// An array to be read.
+///
+/// # Safety
+/// Null, or `len` readable elements that are not written to during `'a`.
+pub(crate) unsafe fn array<'a, T>(pointer: *const T, len: usize) -> Result<&'a [T], lvs_status> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    check_array(pointer, len)?;
+    // SAFETY: not null, aligned and no larger than memory by the check; the rest is the caller's promise.
+    Ok(unsafe { slice::from_raw_parts(pointer, len) })
+}
+
+/// An array to be written.
+///
+/// # Safety
+/// Null, or `len` writable elements that nobody else uses during `'a`.
+pub(crate) unsafe fn array_out<'a, T>(pointer: *mut T, len: usize) -> Result<&'a mut [MaybeUninit<T>], lvs_status> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    check_array(pointer, len)?;
+    // SAFETY: not null, aligned and no larger than memory by the check; the rest is the caller's promise.
+    Ok(unsafe { slice::from_raw_parts_mut(pointer.cast(), len) })
+}
+
+/// Bytes that are there, to be read and written.
+///
+/// # Safety
+/// Null, or `len` bytes with values that nobody else uses during `'a`.
+pub(crate) unsafe fn bytes<'a>(pointer: *mut u8, len: usize) -> Result<&'a mut [u8], lvs_status> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    check_array(pointer, len)?;
+    // SAFETY: not null and no larger than memory by the check; the rest is the caller's promise.
+    Ok(unsafe { slice::from_raw_parts_mut(pointer, len) })
+}
+
+/// A text.
+///
+/// # Safety
+/// Null, or `len` readable bytes that are not written to during `'a`.
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, len: usize) -> Result<&'a str, lvs_status> {
+    // SAFETY: the caller's promise is the same.
+    let bytes: &[u8] = unsafe { array(pointer.cast(), len)? };
+    core::str::from_utf8(bytes).map_err(|_| LVS_ERR_ARGUMENT)
+}
+
+/// A structure that begins with its size, as the caller's version of the header has it. What the caller does not know
+/// keeps its default; what this library does not know must be zero.
+///
+/// # Safety
+/// Null, or as many readable bytes as the first four say, not written to during the call. `T` is `repr(C)`, begins with
+/// a `u32`, and takes any bytes there are for a value.
+pub(crate) unsafe fn sized<T: Copy>(pointer: *const T, least: usize, default: T) -> Result<T, lvs_status> {
+    check(pointer)?;
+    // SAFETY: `T` begins with a `u32`, so it is aligned for one; readable by the caller's promise.
+    let size = unsafe { pointer.cast::<u32>().read() } as usize;
+    if size < least || size > 4096 {
+        return Err(LVS_ERR_ARGUMENT);
+    }
+    // SAFETY: the caller's promise: `size` bytes can be read.
+    let given = unsafe { slice::from_raw_parts(pointer.cast::<u8>(), size) };
+    let known = size.min(size_of::<T>());
+    if given[known..].iter().any(|&byte| byte != 0) {
+        return Err(LVS_ERR_ARGUMENT);
+    }
+    let mut value = default;
+    // SAFETY: `known` bytes fit into `value`, a copy of its own, and any bytes make one.
+    unsafe { (&raw mut value).cast::<u8>().copy_from_nonoverlapping(given.as_ptr(), known) };
+    Ok(value)
+}
+
+fn check<T>(pointer: *const T) -> Result<(), lvs_status> {
+    if pointer.is_null() {
+        Err(LVS_ERR_NULL)
+    } else if pointer.is_aligned() {
+        Ok(())
+    } else {
+        Err(LVS_ERR_ARGUMENT)
+    }
+}
+
+/// Refuses what cannot be an array of so many elements.
+pub(crate) fn check_array<T>(pointer: *const T, len: usize) -> Result<(), lvs_status> {
+    check(pointer)?;
+    // No object is larger than half of the memory.
+    let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX.unsigned_abs());
+    let end = bytes.and_then(|bytes| pointer.addr().checked_add(bytes));
+    if end.is_some() { Ok(()) } else { Err(LVS_ERR_ARGUMENT) }
+}
+
+/// Writes a text and a zero byte into a buffer, and tells how large a buffer it takes.
+pub(crate) fn put_text(
+    text: &str,
+    buffer: &mut [MaybeUninit<u8>],
+    needed: Option<&mut MaybeUninit<usize>>,
+) -> Result<(), lvs_status> {
+    if let Some(needed) = needed {
+        needed.write(text.len() + 1);
+    }
+    if text.is_empty() && buffer.is_empty() {
+        return Ok(());
+    }
+    if buffer.len() <= text.len() {
+        return Err(lvs_status::LVS_ERR_SPACE);
+    }
+    for (place, byte) in buffer.iter_mut().zip(text.bytes().chain([0])) {
+        place.write(byte);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr::{null, null_mut, without_provenance};
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Sized {
+        size: u32,
+        old: u32,
+        new: u32,
+    }
+
+    const DEFAULT: Sized = Sized { size: 12, old: 1, new: 2 };
+
+    #[test]
+    fn null_is_empty_or_a_status() {
+        // SAFETY: null is allowed everywhere.
+        unsafe {
+            assert!(matches!(output::<u32>(null_mut()), Err(LVS_ERR_NULL)));
+            assert!(matches!(wanted::<u32>(null_mut()), Ok(None)));
+            assert_eq!(array::<u32>(null(), 0), Ok(&[][..]));
+            assert_eq!(array::<u32>(null(), 1), Err(LVS_ERR_NULL));
+            assert_eq!(text(null(), 0), Ok(""));
+            assert_eq!(bytes(null_mut(), 3), Err(LVS_ERR_NULL));
+            assert_eq!(sized(null(), 8, DEFAULT), Err(LVS_ERR_NULL));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_array_is_refused_without_a_look() {
+        // SAFETY: refused before anything is read.
+        unsafe {
+            assert_eq!(array(without_provenance::<u32>(2), 1), Err(LVS_ERR_ARGUMENT));
+            assert_eq!(array(without_provenance::<u32>(4), usize::MAX), Err(LVS_ERR_ARGUMENT));
+            assert_eq!(array(without_provenance::<u8>(usize::MAX), 2), Err(LVS_ERR_ARGUMENT));
+        }
+    }
+
+    #[test]
+    fn older_and_newer_callers_are_understood() {
+        let read = |words: &[u32]| {
+            // SAFETY: as many words as the first says.
+            unsafe { sized(words.as_ptr().cast(), 8, DEFAULT) }
+        };
+        assert_eq!(read(&[8, 5]), Ok(Sized { size: 8, old: 5, new: 2 }));
+        assert_eq!(read(&[12, 5, 6]), Ok(Sized { size: 12, old: 5, new: 6 }));
+        assert_eq!(read(&[16, 5, 6, 0]), Ok(Sized { size: 16, old: 5, new: 6 }));
+        assert_eq!(read(&[16, 5, 6, 1]), Err(LVS_ERR_ARGUMENT));
+        assert_eq!(read(&[4]), Err(LVS_ERR_ARGUMENT));
+        assert_eq!(read(&[u32::MAX]), Err(LVS_ERR_ARGUMENT));
+    }
+
+    #[test]
+    fn a_text_goes_out_whole_or_not_at_all() {
+        let mut buffer = [MaybeUninit::new(0xffu8); 4];
+        let mut needed = MaybeUninit::new(0);
+        assert_eq!(put_text("four", &mut buffer, Some(&mut needed)), Err(lvs_status::LVS_ERR_SPACE));
+        assert_eq!(put_text("abc", &mut buffer, None), Ok(()));
+        assert_eq!(put_text("", &mut [], None), Ok(()));
+        // SAFETY: both were written when they were made.
+        unsafe {
+            assert_eq!(needed.assume_init(), 5);
+            assert_eq!(buffer.map(|byte| byte.assume_init()), *b"abc\0");
+        }
+    }
+}
