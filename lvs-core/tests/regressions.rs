@@ -74,3 +74,16 @@ fn a_template_of_a_quiesced_server_is_put_aside_even_if_there_is_no_other() {
     let listing = director.proc_file("ip_vs_conn").unwrap();
     assert!(listing.contains("UDP C6336401 0000 C000020A FFFF 0A000065 FFFF NONE"), "{listing}");
 }
+
+#[test]
+fn the_templates_of_a_removed_server_go_with_its_connections() {
+    let lines = ["-A -t 192.0.2.10:80 -s rr -p 60", "-a -t 192.0.2.10:80 -r 10.0.0.101 -g"];
+    let mut director = director(&lines);
+    director.set_tunable("expire_nodest_conn", "1").unwrap();
+    let segment = || packets::tcp("198.51.100.1:5353", "192.0.2.10:80");
+    forwarded(&mut director, Instant::ZERO, &segment().syn().build());
+    forwarded(&mut director, Instant::ZERO, &segment().flags(0x10).build());
+    assert!(director.proc_file("ip_vs_conn").unwrap().contains("ASSURED"));
+    director.run("-d -t 192.0.2.10:80 -r 10.0.0.101").unwrap();
+    assert_eq!(director.connections().count(), 0);
+}

@@ -430,7 +430,15 @@ impl Director {
             })
             .collect();
         for slot in gone {
+            let control = self.flows.table.slab.get(slot).control;
+            let controller = (control != NONE).then(|| self.flows.table.slab.id(control));
             self.flows.drop_now(slot, &mut self.servers);
+            // A template that is left with nothing goes too, even one under which a handshake was completed.
+            if let Some(template) = controller.and_then(|id| self.flows.table.slab.find(id))
+                && self.flows.table.slab.get(template).controlled == 0
+            {
+                self.flows.drop_now(template, &mut self.servers);
+            }
         }
     }
 
