@@ -176,7 +176,7 @@ macro_rules! tunables {
                 let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
                 match short(name) {
                     $(stringify!($name) => self.$name = settled(stringify!($name), within(value, $range)?),)+
-                    "sync_threshold" => self.sync_threshold = threshold(value)?,
+                    "sync_threshold" => self.sync_threshold = threshold(value, self.sync_threshold)?,
                     _ => return Err(ControlError::NoSuchTunable),
                 }
                 Ok(())
@@ -274,11 +274,17 @@ fn short(name: &str) -> &str {
     name.strip_prefix("net.ipv4.vs.").unwrap_or(name)
 }
 
-/// Two numbers, the first below the second, or the second 0.
-fn threshold(value: &str) -> Result<(i32, i32), ControlError> {
+/// Two numbers, the first below the second, or the second 0. Of one alone the other stays, and what follows them is not
+/// looked at.
+fn threshold(value: &str, old: (i32, i32)) -> Result<(i32, i32), ControlError> {
     let mut numbers = value.split_whitespace().map(str::parse::<i32>);
-    match (numbers.next(), numbers.next(), numbers.next()) {
-        (Some(Ok(t)), Some(Ok(p)), None) if t >= 0 && p >= 0 && (t < p || p == 0) => Ok((t, p)),
+    let new = match (numbers.next(), numbers.next()) {
+        (Some(Ok(t)), Some(Ok(p))) => (t, p),
+        (Some(Ok(t)), None) => (t, old.1),
+        _ => return Err(ControlError::TunableRange),
+    };
+    match new {
+        (t, p) if t >= 0 && p >= 0 && (t < p || p == 0) => Ok(new),
         _ => Err(ControlError::TunableRange),
     }
 }
@@ -296,6 +302,11 @@ mod tests {
         assert_eq!(tunables.set("secure_udp", "1"), Err(ControlError::NoSuchTunable));
         assert_eq!(tunables.set("sync_threshold", "'0 0'"), Ok(()));
         assert_eq!(tunables.set("sync_threshold", "3 2"), Err(ControlError::TunableRange));
+        assert_eq!(tunables.set("sync_threshold", "5 9 3"), Ok(()));
+        assert_eq!(tunables.set("sync_threshold", "9"), Err(ControlError::TunableRange));
+        assert_eq!(tunables.set("sync_threshold", "7"), Ok(()));
+        assert_eq!(tunables.get("sync_threshold").as_deref(), Some("7 9"));
+        assert_eq!(tunables.set("sync_threshold", "0 0"), Ok(()));
         assert_eq!((tunables.secure_tcp, tunables.get("sync_threshold").as_deref()), (3, Some("0 0")));
         assert!(Tunables::NAMES.iter().all(|name| tunables.get(name).is_some()));
     }
