@@ -125,10 +125,7 @@ impl Parsed {
         if fragment & ipv4::FRAGMENT_BITS == 0 {
             self.read_transport(&bytes[..len]);
         } else {
-            self.forget_transport(match Protocol::from_number(self.tuple.protocol) {
-                Some(_) => Shape::Fragment,
-                None => Shape::Unsupported,
-            });
+            self.forget_transport(Shape::Fragment);
         }
         Ok(())
     }
