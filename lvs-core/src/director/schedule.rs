@@ -11,14 +11,12 @@ use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::slab::NONE;
 use crate::persist;
 use crate::sched::NewFlow;
+use crate::service::key::{FTP_DATA_PORT, FTP_PORT};
 use crate::service::service::Service;
 use crate::time::Instant;
 use crate::verdict::{DropReason, PassReason, ReplyReason};
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::transport;
-
-const FTP_PORT: u16 = 21;
-const FTP_DATA_PORT: u16 = 20;
 
 /// What a new flow has become.
 #[derive(Debug)]

@@ -10,10 +10,9 @@ use crate::addr::Addr;
 use crate::conn::entry::Kind;
 use crate::flow::Tuple;
 use crate::service::ServiceKey;
+use crate::service::key::FTP_PORT;
 use crate::service::server::Servers;
 use crate::service::service::Service;
-
-const FTP_PORT: u16 = 21;
 
 /// The key of a template, and the port that it notes for its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

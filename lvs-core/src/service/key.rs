@@ -6,6 +6,10 @@ use core::net::{IpAddr, SocketAddr};
 use crate::addr::Family;
 use crate::flow::Protocol;
 
+/// Where FTP services listen, and where their active data connections come from.
+pub(crate) const FTP_PORT: u16 = 21;
+pub(crate) const FTP_DATA_PORT: u16 = 20;
+
 /// What identifies a virtual service.
 ///
 /// ```

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 
 use hashbrown::HashTable;
 
-use super::key::{ServiceId, ServiceKey};
+use super::key::{FTP_DATA_PORT, FTP_PORT, ServiceId, ServiceKey};
 use super::service::Service;
 use super::spec::ServiceSpec;
 use crate::addr::{Addr, Family};
@@ -16,8 +16,6 @@ use crate::sched::Scheduler;
 use crate::stats::Counters;
 use crate::stats::estimator::Estimator;
 
-const FTP_PORT: u16 = 21;
-const FTP_DATA_PORT: u16 = 20;
 /// From this port on a program needs no privilege: where passive FTP data may go.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
