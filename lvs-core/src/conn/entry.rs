@@ -121,7 +121,8 @@ pub(crate) struct Entry {
     pub(crate) transport_delta: Delta,
     pub(crate) flags: Flags,
     pub(crate) state: u8,
-    reserved: [u8; 1],
+    /// The state that synchronisation last told others of.
+    pub(crate) told_state: u8,
     /// The wheel's tick that it hangs in.
     pub(crate) wheel_tick: u32,
     pub(crate) generation: u32,
@@ -138,7 +139,13 @@ pub(crate) struct Entry {
     pub(crate) wheel_prev: u32,
     /// Firewall mark of the packet that made it.
     pub(crate) mark: u32,
-    spare: [u32; 4],
+    /// What a helper keeps of it, or [`NONE`].
+    pub(crate) helper: u32,
+    /// What a persistence engine keeps of it, or [`NONE`].
+    pub(crate) engine: u32,
+    /// When synchronisation next has to tell others of it, as it last told them, in the kernel's ticks.
+    pub(crate) told_until: u32,
+    spare: u32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
@@ -227,7 +234,7 @@ impl Entry {
             transport_delta: Delta::replacing(old.plus(port(ends.virtual_.1)), new.plus(port(ends.server.1))),
             flags,
             state: tcp::NONE,
-            reserved: [0],
+            told_state: tcp::NONE,
             wheel_tick: 0,
             generation: 0,
             client_rest: rest(ends.client.0),
@@ -238,7 +245,10 @@ impl Entry {
             control: NONE,
             controlled: 0,
             mark: 0,
-            spare: [0; 4],
+            helper: NONE,
+            engine: NONE,
+            told_until: 0,
+            spare: 0,
         }
     }
 
