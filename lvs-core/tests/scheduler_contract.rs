@@ -19,7 +19,17 @@ lvs_core::scheduler_contract! {
     fo => sched::WeightedFailover::new(),
     ovf (Promises::of(SchedulerKind::WeightedOverflow)) => sched::WeightedOverflow::new(),
     twos => sched::TwoChoices::new(7),
+    swrr => sched::SmoothWeightedRoundRobin::new(),
+    rr_drawn => drawn(sched::RoundRobin::new()),
+    wrr_drawn => drawn(sched::WeightedRoundRobin::new()),
+    swrr_drawn => drawn(sched::SmoothWeightedRoundRobin::new()),
     users_own => FewestConnections,
+}
+
+/// The same scheduler, its turns beginning somewhere.
+fn drawn<S: Scheduler>(mut scheduler: S) -> S {
+    scheduler.begin_at(Some(11));
+    scheduler
 }
 
 /// Always the eligible server with the fewest connections, whatever its weight.

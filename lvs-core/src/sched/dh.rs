@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 
-use super::{NewFlow, Pool, Scheduler, hash_bits};
+use super::{NewFlow, Pool, Scheduler, Weights, hash_bits};
 use crate::service::ServerId;
 
 /// `dh`: the server that belongs to the address that the client wrote to, or none if that server cannot take the flow.
@@ -28,6 +28,10 @@ impl Scheduler for DestinationHash {
         let slot = hash_bits(flow.target.fold(), SLOT_BITS);
         let position = (slot as usize).checked_rem(pool.len())?;
         pool.get(position).filter(|server| server.is_eligible()).map(|server| server.id())
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Fixed
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {

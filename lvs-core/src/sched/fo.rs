@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use core::cmp::Reverse;
 
-use super::{Candidate, NewFlow, Pool, Scheduler};
+use super::{Candidate, NewFlow, Pool, Scheduler, Weights};
 use crate::service::ServerId;
 
 /// `fo`: the eligible server of the highest weight takes all flows; the next one when it fails.
@@ -24,6 +24,10 @@ impl WeightedFailover {
 impl Scheduler for WeightedFailover {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
         heaviest(pool.iter().filter(Candidate::is_eligible)).map(|server| server.id())
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Fixed
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {

@@ -5,7 +5,7 @@
 
 use alloc::boxed::Box;
 
-use super::{NewFlow, Pool, Scheduler};
+use super::{NewFlow, Pool, Scheduler, Weights};
 use crate::service::ServerId;
 
 /// `lc`: the eligible server with the least connections, active ones counting 257 times. Weights do not matter
@@ -25,6 +25,10 @@ impl Scheduler for LeastConnection {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
         // `min_by_key` keeps the first of equals.
         pool.iter().filter(|server| server.is_eligible()).min_by_key(|server| server.overhead()).map(|s| s.id())
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Fixed
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {

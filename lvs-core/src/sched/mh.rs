@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, gcd};
+use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, Weights, gcd};
 use crate::addr::{Addr, Family};
 use crate::service::{SchedulerFlags, ServerId};
 use crate::time::Instant;
@@ -112,6 +112,10 @@ impl Scheduler for Maglev {
 
     fn edited(&mut self, _position: usize, pool: &Pool<'_>) {
         let _ = self.populate(pool);
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Fixed
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {

@@ -31,6 +31,7 @@ mod ovf;
 mod rr;
 mod sed;
 mod sh;
+mod swrr;
 mod targets;
 mod twos;
 mod wlc;
@@ -47,6 +48,7 @@ pub use ovf::WeightedOverflow;
 pub use rr::RoundRobin;
 pub use sed::ShortestExpectedDelay;
 pub use sh::SourceHash;
+pub use swrr::SmoothWeightedRoundRobin;
 pub use twos::TwoChoices;
 pub use wlc::WeightedLeastConnection;
 pub use wrr::WeightedRoundRobin;
@@ -82,6 +84,17 @@ pub trait Scheduler: Send + fmt::Debug {
     fn start(&mut self, pool: &Pool<'_>, now: Instant) -> Result<(), PoolRefused> {
         let _ = (pool, now);
         Ok(())
+    }
+
+    /// Where the turn begins: at a position drawn from this number, or at the head of the list for `None`. Schedulers
+    /// without a turn have nothing to do; the others take it up the next time that a turn begins.
+    fn begin_at(&mut self, draw: Option<u64>) {
+        let _ = draw;
+    }
+
+    /// What a server's weight means to this scheduler: what a [slow start](crate::SlowStart) may do to it.
+    fn weights(&self) -> Weights {
+        Weights::Shares
     }
 
     /// The tunables that concern schedulers have these values from now on.
@@ -130,6 +143,18 @@ pub trait Scheduler: Send + fmt::Debug {
     }
 }
 
+/// What the weights of servers mean to a scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Weights {
+    /// Proportions: if all are multiplied by one number, the picks are the same.
+    Shares,
+    /// Numbers of connections, which mean something by themselves.
+    Limits,
+    /// Nothing but whether a server may get flows at all; or ranks, or places of a hash table, which are better left
+    /// alone.
+    Fixed,
+}
+
 /// The scheduler cannot work on this pool: it has more servers than its table has places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolRefused;
@@ -159,7 +184,7 @@ impl Default for SchedulerTunables {
     }
 }
 
-/// The schedulers of IPVS. `none`, the absence of one, is not among them.
+/// The schedulers of IPVS, and `swrr`, which is not of the kernel. `none`, the absence of one, is not among them.
 ///
 /// ```
 /// use lvs_core::sched::{SchedulerKind, SchedulerTunables};
@@ -200,11 +225,13 @@ pub enum SchedulerKind {
     WeightedOverflow,
     /// `twos`: [`TwoChoices`].
     TwoChoices,
+    /// `swrr`: [`SmoothWeightedRoundRobin`]; no kernel has it.
+    SmoothWeightedRoundRobin,
 }
 
 impl SchedulerKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RoundRobin,
         Self::WeightedRoundRobin,
         Self::LeastConnection,
@@ -219,6 +246,7 @@ impl SchedulerKind {
         Self::WeightedFailover,
         Self::WeightedOverflow,
         Self::TwoChoices,
+        Self::SmoothWeightedRoundRobin,
     ];
 
     /// The name that `ipvsadm -s` takes.
@@ -239,6 +267,7 @@ impl SchedulerKind {
             Self::WeightedFailover => "fo",
             Self::WeightedOverflow => "ovf",
             Self::TwoChoices => "twos",
+            Self::SmoothWeightedRoundRobin => "swrr",
         }
     }
 
@@ -246,6 +275,12 @@ impl SchedulerKind {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// True for those that a kernel has too, so that its `ipvsadm -R` would take the name.
+    #[must_use]
+    pub const fn is_of_kernel(self) -> bool {
+        !matches!(self, Self::SmoothWeightedRoundRobin)
     }
 
     /// A scheduler of this kind, to be [started](Scheduler::start) on a service. Only `twos` draws on the seed.
@@ -268,6 +303,7 @@ impl SchedulerKind {
             Self::WeightedFailover => Box::new(WeightedFailover::new()),
             Self::WeightedOverflow => Box::new(WeightedOverflow::new()),
             Self::TwoChoices => Box::new(TwoChoices::new(seed)),
+            Self::SmoothWeightedRoundRobin => Box::new(SmoothWeightedRoundRobin::new()),
         }
     }
 }
@@ -503,6 +539,11 @@ pub(crate) const fn hash_bits(word: u32, bits: u32) -> u32 {
     word.wrapping_mul(0x61c8_8647) >> (32 - bits)
 }
 
+/// A position of a list of this length, drawn from a number; 0 for an empty list.
+fn index_below(draw: u64, len: usize) -> usize {
+    usize::try_from(draw.checked_rem(len as u64).unwrap_or(0)).unwrap_or(0)
+}
+
 /// The greatest common divisor; of 0 and any number that number.
 const fn gcd(mut a: u32, mut b: u32) -> u32 {
     while b != 0 {
@@ -522,6 +563,12 @@ mod tests {
         for kind in SchedulerKind::ALL {
             assert_eq!(SchedulerKind::from_name(kind.name()), Some(kind));
         }
+    }
+
+    #[test]
+    fn all_but_one_are_of_the_kernel() {
+        let mut own = SchedulerKind::ALL.into_iter().filter(|kind| !kind.is_of_kernel());
+        assert_eq!((own.next(), own.next()), (Some(SchedulerKind::SmoothWeightedRoundRobin), None));
     }
 
     #[test]

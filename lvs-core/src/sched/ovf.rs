@@ -8,7 +8,7 @@
 use alloc::boxed::Box;
 
 use super::fo::heaviest;
-use super::{NewFlow, Pool, Scheduler};
+use super::{NewFlow, Pool, Scheduler, Weights};
 use crate::service::ServerId;
 
 /// `ovf`: the eligible server of the highest weight, until its active connections exceed that weight; then the next.
@@ -27,6 +27,10 @@ impl Scheduler for WeightedOverflow {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
         let has_room = pool.iter().filter(|server| server.is_eligible() && server.active() <= server.weight());
         heaviest(has_room).map(|server| server.id())
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Limits
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {

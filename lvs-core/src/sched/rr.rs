@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 
-use super::{NewFlow, Pool, PoolRefused, Scheduler};
+use super::{NewFlow, Pool, PoolRefused, Scheduler, Weights, index_below};
 use crate::service::ServerId;
 use crate::time::Instant;
 
@@ -15,29 +15,42 @@ use crate::time::Instant;
 pub struct RoundRobin {
     /// The position that was picked last; `None` stands before the list.
     cursor: Option<usize>,
+    /// Where the first turn begins, if not at the head of the list.
+    draw: Option<u64>,
 }
 
 impl RoundRobin {
     /// A turn that has not begun.
     #[must_use]
     pub const fn new() -> Self {
-        Self { cursor: None }
+        Self { cursor: None, draw: None }
     }
 }
 
 impl Scheduler for RoundRobin {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
-        let next = self.cursor.map_or(0, |last| last + 1);
+        let next = match self.cursor {
+            Some(last) => last + 1,
+            None => self.draw.map_or(0, |draw| index_below(draw, pool.len())),
+        };
         let turn = (next..pool.len()).chain(0..next.min(pool.len()));
         let (position, server) =
             turn.filter_map(|i| Some((i, pool.get(i)?))).find(|(_, server)| server.is_eligible())?;
-        self.cursor = Some(position);
+        (self.cursor, self.draw) = (Some(position), None);
         Some(server.id())
     }
 
     fn start(&mut self, _pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
         self.cursor = None;
         Ok(())
+    }
+
+    fn begin_at(&mut self, draw: Option<u64>) {
+        self.draw = draw;
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Fixed
     }
 
     fn added(&mut self, _pool: &Pool<'_>) {
@@ -64,6 +77,20 @@ mod tests {
     #[test]
     fn servers_take_turns_from_the_newest_on() {
         assert_eq!(Abc::new(RoundRobin::new(), [1, 1, 1]).picks(7), "CBACBAC");
+    }
+
+    #[test]
+    fn a_drawn_beginning_is_where_the_first_turn_begins() {
+        for (draw, picks) in [(0, "CBAC"), (1, "BACB"), (2, "ACBA"), (u64::MAX, "CBAC")] {
+            let mut scheduler = RoundRobin::new();
+            scheduler.begin_at(Some(draw));
+            assert_eq!(Abc::new(scheduler, [1, 1, 1]).picks(4), picks);
+        }
+        let mut scheduler = RoundRobin::new();
+        scheduler.begin_at(Some(1));
+        let mut abc = Abc::new(scheduler, [1, 1, 1]);
+        abc.weight(B, 0);
+        assert_eq!(abc.picks(3), "ACA", "whoever may get nothing is passed over");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use core::mem;
 
-use super::{NewFlow, Pool, PoolRefused, Scheduler, hash_bits};
+use super::{NewFlow, Pool, PoolRefused, Scheduler, Weights, hash_bits};
 use crate::service::{SchedulerFlags, ServerId};
 use crate::time::Instant;
 
@@ -84,6 +84,10 @@ impl Scheduler for SourceHash {
 
     fn edited(&mut self, _position: usize, pool: &Pool<'_>) {
         self.deal(pool);
+    }
+
+    fn weights(&self) -> Weights {
+        Weights::Fixed
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {

@@ -8,7 +8,8 @@
 
 use alloc::boxed::Box;
 
-use super::{NewFlow, Pool, PoolRefused, Scheduler, gcd};
+use super::{NewFlow, Pool, PoolRefused, Scheduler, gcd, index_below};
+use crate::rng::Rng;
 use crate::service::ServerId;
 use crate::time::Instant;
 
@@ -24,13 +25,20 @@ pub struct WeightedRoundRobin {
     highest: u32,
     /// How far the threshold goes down from round to round: the greatest common divisor of the weights.
     step: u32,
+    /// Draws where turns begin, if not at the head of the list.
+    draws: Option<Rng>,
 }
 
 impl WeightedRoundRobin {
     /// A turn that has not begun.
     #[must_use]
     pub const fn new() -> Self {
-        Self { cursor: None, threshold: 0, highest: 0, step: 1 }
+        Self { cursor: None, threshold: 0, highest: 0, step: 1, draws: None }
+    }
+
+    /// The position that a turn begins after, where that is drawn; `None` is before the list.
+    fn draw(&mut self, pool: &Pool<'_>) -> Option<usize> {
+        index_below(self.draws.as_mut()?.next_u64(), pool.len()).checked_sub(1)
     }
 
     fn measure(&mut self, pool: &Pool<'_>) {
@@ -106,7 +114,7 @@ impl Scheduler for WeightedRoundRobin {
         if self.highest == 0 {
             return None;
         }
-        let begin = self.cursor;
+        let begin = self.cursor.or_else(|| self.draw(pool));
         let position = self
             .find(begin.map_or(0, |last| last + 1), pool.len(), pool)
             .or_else(|| self.find_in_later_rounds(begin, pool))?;
@@ -119,6 +127,10 @@ impl Scheduler for WeightedRoundRobin {
         self.measure(pool);
         self.threshold = self.highest;
         Ok(())
+    }
+
+    fn begin_at(&mut self, draw: Option<u64>) {
+        self.draws = draw.map(Rng::from_seed);
     }
 
     fn added(&mut self, pool: &Pool<'_>) {
@@ -177,6 +189,35 @@ mod tests {
         assert_eq!(wrr([4, 3, 2]).picks(21), "CBAABACBACBAABACBACBA");
         assert_eq!(wrr([1, 2, 3]).picks(15), "CBACCBCBACCBCBA");
         assert_eq!(wrr([5, 1, 1]).picks(14), "CBAAAAACBAAAAA");
+    }
+
+    #[test]
+    fn a_drawn_beginning_leaves_the_proportions_alone() {
+        let mut firsts = std::collections::BTreeSet::new();
+        for draw in 0..20 {
+            let mut scheduler = WeightedRoundRobin::new();
+            scheduler.begin_at(Some(draw));
+            let mut abc = Abc::new(scheduler, [4, 3, 2]);
+            let picks = abc.picks(100);
+            firsts.insert(picks.chars().next());
+            for (letter, weight) in [('A', 4), ('B', 3), ('C', 2)] {
+                let count = picks.matches(letter).count() * 9;
+                assert!(count.abs_diff(weight * 100) <= 27, "{picks}");
+            }
+        }
+        assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn an_eligible_server_is_found_from_any_beginning() {
+        for draw in 0..20 {
+            let mut scheduler = WeightedRoundRobin::new();
+            scheduler.begin_at(Some(draw));
+            let mut abc = Abc::new(scheduler, [1, 9, 5]);
+            abc.overload(B);
+            abc.weight(C, 0);
+            assert_eq!(abc.picks(3), "AAA");
+        }
     }
 
     #[test]

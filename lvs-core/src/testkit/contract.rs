@@ -19,7 +19,7 @@ use crate::service::{SchedulerFlags, ServerId, ServerSpec};
 ///
 /// | scheduler | `always_picks` | `avoids_overloaded` | why not |
 /// |---|---|---|---|
-/// | `rr` `wrr` `lc` `wlc` `sed` `nq` `fo` `twos` `lblcr` | yes | yes | |
+/// | `rr` `wrr` `swrr` `lc` `wlc` `sed` `nq` `fo` `twos` `lblcr` | yes | yes | |
 /// | `lblc` | yes | no | a remembered server is not asked whether it is overloaded |
 /// | `ovf` | no | yes | a server with more active connections than its weight takes none |
 /// | `dh` | no | yes | the server of the address is not replaced |
