@@ -175,11 +175,37 @@ macro_rules! tunables {
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
                 let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
                 match short(name) {
-                    $(stringify!($name) => self.$name = settled(stringify!($name), within(value, $range)?),)+
+                    $(stringify!($name) => self.$name = settled(stringify!($name), within(stringify!($name), value, $range)?),)+
                     "sync_threshold" => self.sync_threshold = threshold(value, self.sync_threshold)?,
                     _ => return Err(ControlError::NoSuchTunable),
                 }
                 Ok(())
+            }
+
+            /// Whether the kernel would take all of them: every value within its range, `sync_ports` a power of two,
+            /// of `sync_threshold` the first below the second.
+            ///
+            /// # Errors
+            /// [`ControlError::TunableRange`].
+            pub fn check(&self) -> Result<(), ControlError> {
+                let fits = [
+                    is_threshold(self.sync_threshold),
+                    $(is_taken(stringify!($name), self.$name, $range),)+
+                ];
+                if fits.contains(&false) { Err(ControlError::TunableRange) } else { Ok(()) }
+            }
+
+            #[cfg(test)]
+            fn field(&mut self, name: &str) -> &mut i32 {
+                match name {
+                    $(stringify!($name) => &mut self.$name,)+
+                    _ => unreachable!("a name from the list"),
+                }
+            }
+
+            /// The same with those settled that do not stay as they are written.
+            pub(crate) fn settle(self) -> Self {
+                Self { $($name: settled(stringify!($name), self.$name),)+ sync_threshold: self.sync_threshold }
             }
 
             /// One by its name, written as `sysctl` does.
@@ -258,8 +284,12 @@ tunables! {
 /// Most are plain numbers that the kernel does not check.
 const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
 
-fn within(value: &str, range: RangeInclusive<i32>) -> Result<i32, ControlError> {
-    value.parse().ok().filter(|number| range.contains(number)).ok_or(ControlError::TunableRange)
+fn within(name: &str, value: &str, range: RangeInclusive<i32>) -> Result<i32, ControlError> {
+    value.parse().ok().filter(|&number| is_taken(name, number, range)).ok_or(ControlError::TunableRange)
+}
+
+fn is_taken(name: &str, value: i32, range: RangeInclusive<i32>) -> bool {
+    range.contains(&value) && (name != "sync_ports" || value.count_ones() == 1)
 }
 
 /// Mode 2 of a defence is mode 1 found in want of memory. Here memory is never wanting, so it settles at 1.
@@ -283,10 +313,11 @@ fn threshold(value: &str, old: (i32, i32)) -> Result<(i32, i32), ControlError> {
         (Some(Ok(t)), None) => (t, old.1),
         _ => return Err(ControlError::TunableRange),
     };
-    match new {
-        (t, p) if t >= 0 && p >= 0 && (t < p || p == 0) => Ok(new),
-        _ => Err(ControlError::TunableRange),
-    }
+    if is_threshold(new) { Ok(new) } else { Err(ControlError::TunableRange) }
+}
+
+const fn is_threshold((t, p): (i32, i32)) -> bool {
+    t >= 0 && p >= 0 && (t < p || p == 0)
 }
 
 #[cfg(test)]
@@ -308,6 +339,30 @@ mod tests {
         assert_eq!(tunables.get("sync_threshold").as_deref(), Some("7 9"));
         assert_eq!(tunables.set("sync_threshold", "0 0"), Ok(()));
         assert_eq!((tunables.secure_tcp, tunables.get("sync_threshold").as_deref()), (3, Some("0 0")));
+        assert_eq!(tunables.set("sync_ports", "6"), Err(ControlError::TunableRange));
+        assert_eq!(tunables.set("sync_ports", "8"), Ok(()));
         assert!(Tunables::NAMES.iter().all(|name| tunables.get(name).is_some()));
+    }
+
+    #[test]
+    fn what_the_text_form_refuses_the_typed_form_refuses_too() {
+        let values = [i32::MIN, -1, 0, 1, 2, 3, 4, 6, 8, 100, i32::MAX];
+        for name in Tunables::NAMES.iter().filter(|name| **name != "sync_threshold") {
+            for value in values {
+                let by_name = Tunables::default().set(name, &value.to_string());
+                assert_eq!(typed(name, value).check(), by_name, "{name} {value}");
+            }
+        }
+        for threshold in [(0, 0), (3, 50), (50, 3), (3, 3), (-1, 5), (1, -5), (7, 0)] {
+            let by_name = Tunables::default().set("sync_threshold", &alloc::format!("{} {}", threshold.0, threshold.1));
+            assert_eq!(Tunables { sync_threshold: threshold, ..Tunables::default() }.check(), by_name);
+        }
+    }
+
+    /// The defaults but for one.
+    fn typed(name: &str, value: i32) -> Tunables {
+        let mut tunables = Tunables::default();
+        *tunables.field(name) = value;
+        tunables
     }
 }

@@ -65,11 +65,7 @@ impl Director {
         spec: ServiceSpec,
         scheduler: Box<dyn Scheduler>,
     ) -> Result<ServiceId, ControlError> {
-        let name = &spec.scheduler;
-        let is_word = |name: &str| name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '#'));
-        if name.is_empty() || name.len() > NAME_MAX || name.starts_with('-') || !is_word(name) {
-            return Err(ControlError::SchedulerName);
-        }
+        check_scheduler_name(&spec.scheduler)?;
         self.insert_service(spec, Some(scheduler))
     }
 
@@ -108,9 +104,10 @@ impl Director {
     /// ```
     ///
     /// # Errors
-    /// [`ControlError`]; then nothing has changed.
+    /// [`ControlError`]; then nothing has changed, but that the old scheduler has started anew if another one refused the
+    /// servers ([`ControlError::TooManyServers`]).
     pub fn edit_service(&mut self, spec: ServiceSpec) -> Result<ServiceId, ControlError> {
-        let slot = self.control.services.find(&spec.key).ok_or(ControlError::NoSuchService)?;
+        let slot = self.control.services.find(&plain_key(spec.key)).ok_or(ControlError::NoSuchService)?;
         let spec = check_service(spec)?;
         if *self.control.services.get(slot).scheduler_name() == spec.scheduler {
             let service = self.control.services.get_mut(slot);
@@ -118,17 +115,59 @@ impl Director {
             return Ok(service.id);
         }
         let scheduler = self.build_scheduler(&spec.scheduler)?;
+        self.replace_scheduler(slot, spec, scheduler)
+    }
+
+    /// Gives a service another description and a scheduler of one's own, which starts on the servers that there are;
+    /// [`ServiceSpec::scheduler`](ServiceSpec::scheduler) is the name that listings show.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServiceSpec};
+    /// use lvs_core::sched::RoundRobin;
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let spec = ServiceSpec::tcp("192.0.2.10:80".parse()?).scheduler("mine");
+    /// director.edit_service_with(spec, Box::new(RoundRobin::new()))?;
+    /// assert_eq!(director.save(), "-A -t 192.0.2.10:80 -s mine\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ControlError`]; then nothing has changed, but that the old scheduler has started anew if the other one refused
+    /// the servers ([`ControlError::TooManyServers`]).
+    pub fn edit_service_with(
+        &mut self,
+        spec: ServiceSpec,
+        scheduler: Box<dyn Scheduler>,
+    ) -> Result<ServiceId, ControlError> {
+        let slot = self.control.services.find(&plain_key(spec.key)).ok_or(ControlError::NoSuchService)?;
+        let spec = check_service(spec)?;
+        check_scheduler_name(&spec.scheduler)?;
+        self.replace_scheduler(slot, spec, Some(scheduler))
+    }
+
+    /// A service goes on with another scheduler. One that refuses to start leaves the old one, which has been torn down
+    /// by then and begins anew, as in the kernel.
+    fn replace_scheduler(
+        &mut self,
+        slot: u32,
+        spec: ServiceSpec,
+        scheduler: Option<Box<dyn Scheduler>>,
+    ) -> Result<ServiceId, ControlError> {
         let now = self.now;
         let service = self.control.services.get_mut(slot);
         let id = service.id;
         let old = core::mem::replace(&mut service.scheduler, scheduler);
         let old_spec = core::mem::replace(&mut service.spec, spec);
-        if service.start_scheduler(&self.servers, now).is_err() {
+        let started = service.start_scheduler(&self.servers, now);
+        if started.is_err() {
             (service.scheduler, service.spec) = (old, old_spec);
-            return Err(ControlError::TooManyServers);
+            // The old one may refuse as well; it then goes on with what it knows.
+            let _ = service.start_scheduler(&self.servers, now);
         }
         self.control.schedulers_at = self.next_scheduler_tick();
-        Ok(id)
+        started.map(|()| id).map_err(|_| ControlError::TooManyServers)
     }
 
     /// Removes a service, as `ipvsadm -D`. Its connections live on until they time out; their packets to the server are
@@ -464,6 +503,15 @@ fn plain_key(key: ServiceKey) -> ServiceKey {
     }
 }
 
+/// A scheduler of one's own needs a name that is one word of a rule.
+fn check_scheduler_name(name: &str) -> Result<(), ControlError> {
+    let is_word = name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '#'));
+    if name.is_empty() || name.len() > NAME_MAX || name.starts_with('-') || !is_word {
+        return Err(ControlError::SchedulerName);
+    }
+    Ok(())
+}
+
 fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, ControlError> {
     spec.key = plain_key(spec.key);
     if let ServiceKey::Mark { mark: 0, .. } = spec.key {
@@ -500,5 +548,68 @@ fn check_server(service: &ServiceKey, spec: &ServerSpec) -> Result<(), ControlEr
     match spec.tunnel {
         Tunnel::Gue { port: 0, .. } if spec.method == Method::Tun => Err(ControlError::TunnelPort),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sched::{NewFlow, Pool, PoolRefused, RoundRobin};
+    use crate::testkit::packets;
+    use crate::{Config, Instant, Meta, Packet, Verdict};
+    use alloc::string::{String, ToString};
+
+    /// Refuses whatever it is to start on.
+    #[derive(Debug)]
+    struct Refuser;
+
+    impl Scheduler for Refuser {
+        fn pick(&mut self, _flow: &NewFlow, _pool: &Pool<'_>) -> Option<ServerId> {
+            None
+        }
+
+        fn start(&mut self, _pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+            Err(PoolRefused)
+        }
+    }
+
+    fn web() -> ServiceSpec {
+        ServiceSpec::tcp("192.0.2.10:80".parse().unwrap()).scheduler("rr")
+    }
+
+    fn next(director: &mut Director, port: u16) -> String {
+        let mut syn = packets::tcp(&alloc::format!("198.51.100.9:{port}"), "192.0.2.10:80").syn().build();
+        match director.process(Instant::ZERO, &mut Packet::whole(&mut syn), Meta::default()) {
+            Verdict::Forward(out) => out.next_hop.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_scheduler_that_refuses_leaves_the_old_one_which_starts_anew() {
+        let mut director = Director::new(Config::with_seed(7)).unwrap();
+        let service = director.add_service(web()).unwrap();
+        for host in 1..=3 {
+            director.add_server(service, ServerSpec::nat(([10, 0, 0, host], 80).into())).unwrap();
+        }
+        assert_eq!(next(&mut director, 1), "10.0.0.3");
+        let spec = web().scheduler("mine").persistent(Duration::from_secs(60));
+        assert_eq!(director.edit_service_with(spec, Box::new(Refuser)), Err(ControlError::TooManyServers));
+        assert_eq!(director.services()[0].spec, web(), "the description is the old one");
+        assert_eq!(next(&mut director, 2), "10.0.0.3", "the turn has begun anew");
+    }
+
+    #[test]
+    fn a_scheduler_of_ones_own_takes_over_the_servers() {
+        let mut director = Director::new(Config::with_seed(7)).unwrap();
+        let service = director.add_service(web().scheduler("wlc")).unwrap();
+        director.add_server(service, ServerSpec::nat(([10, 0, 0, 1], 80).into())).unwrap();
+        assert_eq!(director.edit_service_with(web().scheduler("two words"), Box::new(RoundRobin::new())).err(), {
+            Some(ControlError::SchedulerName)
+        });
+        assert_eq!(director.edit_service_with(web().scheduler("mine"), Box::new(RoundRobin::new())), Ok(service));
+        assert_eq!(next(&mut director, 1), "10.0.0.1");
+        let other = ServiceSpec::tcp("192.0.2.10:81".parse().unwrap()).scheduler("mine");
+        assert_eq!(director.edit_service_with(other, Box::new(RoundRobin::new())), Err(ControlError::NoSuchService));
     }
 }

@@ -20,9 +20,44 @@ impl Director {
     /// # Errors
     /// [`ControlError::NoSuchTunable`], [`ControlError::TunableRange`]; then nothing has changed.
     pub fn set_tunable(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
+        let mut tunables = self.settings.tunables.clone();
+        tunables.set(name, value)?;
+        self.adopt(tunables, name.ends_with("drop_packet"));
+        Ok(())
+    }
+
+    /// Changes all settings at once: start from [`tunables`](Director::tunables) and change what is to be changed.
+    ///
+    /// ```
+    /// use lvs_core::{Config, ControlError, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let mut tunables = director.tunables().clone();
+    /// tunables.expire_nodest_conn = 1;
+    /// tunables.sync_threshold = (3, 30);
+    /// director.set_tunables(tunables.clone())?;
+    ///
+    /// tunables.sync_threshold = (30, 3);
+    /// tunables.expire_nodest_conn = 0;
+    /// assert_eq!(director.set_tunables(tunables), Err(ControlError::TunableRange));
+    /// assert_eq!(director.tunables().expire_nodest_conn, 1, "nothing of it was taken");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ControlError::TunableRange`] if one of them is [refused](Tunables::check); then nothing has changed.
+    pub fn set_tunables(&mut self, tunables: Tunables) -> Result<(), ControlError> {
+        tunables.check()?;
+        let is_other = tunables.drop_packet != self.settings.tunables.drop_packet;
+        self.adopt(tunables.settle(), is_other);
+        Ok(())
+    }
+
+    /// Takes over settings that are in order.
+    fn adopt(&mut self, tunables: Tunables, drop_packet_written: bool) {
         let before = self.scheduler_tunables();
-        self.settings.tunables.set(name, value)?;
-        if name.ends_with("drop_packet") {
+        self.settings.tunables = tunables;
+        if drop_packet_written {
             self.drop_packet.tuned(&self.settings.tunables);
         }
         let after = self.scheduler_tunables();
@@ -33,7 +68,6 @@ impl Director {
                 }
             }
         }
-        Ok(())
     }
 
     /// The timeouts as they are.
