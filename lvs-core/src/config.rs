@@ -38,6 +38,33 @@ pub struct Config {
     pub address_v6: Option<Ipv6Addr>,
     /// The way to servers that [`Director::set_path`](crate::Director::set_path) says nothing of.
     pub path: Path,
+    /// The kernel whose behaviour is wanted where kernels differ.
+    pub kernel: Kernel,
+}
+
+/// Which kernel to be equal to, where kernels of different age differ in what they pick.
+///
+/// | | [`V6_1_192`](Self::V6_1_192) | [`Older`](Self::Older) |
+/// |---|---|---|
+/// | what `lc wlc lblc lblcr twos` count | 257 for an active connection, 1 for another | 256 and 1 |
+/// | a server becomes overloaded | when its connections reach the upper threshold | when a connection or a template comes while they are at it or above |
+/// | a server is overloaded no more | when they fall below the lower threshold | when a connection or a template goes while they are below it |
+/// | thresholds are edited | looked at anew at once | overload ends if the upper one is raised or taken away, and never begins |
+/// | upper threshold above 2147483647 | refused | taken |
+///
+/// ```
+/// use lvs_core::{Config, Director, Kernel};
+///
+/// let director = Director::new(Config { kernel: Kernel::Older, ..Config::with_seed(7) })?;
+/// # Ok::<(), lvs_core::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Linux 6.1.192, and kernels of its time (from the middle of 2026 on).
+    #[default]
+    V6_1_192,
+    /// Those before, earlier ones of the 6.1 series included.
+    Older,
 }
 
 impl Config {
@@ -51,6 +78,7 @@ impl Config {
             address_v4: None,
             address_v6: None,
             path: Path::new(1500),
+            kernel: Kernel::V6_1_192,
         }
     }
 }

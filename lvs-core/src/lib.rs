@@ -66,7 +66,7 @@ mod verdict;
 mod wire;
 
 pub use addr::Family;
-pub use config::{Checksum, Config, Hook, Meta, Path, Tunables};
+pub use config::{Checksum, Config, Hook, Kernel, Meta, Path, Tunables};
 pub use conn::ConnId;
 pub use control::{
     Columns, Command, ConnectionView, Content, DaemonRole, DaemonSpec, DaemonView, EngineView, Listing, ServerView,

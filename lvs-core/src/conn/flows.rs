@@ -169,7 +169,7 @@ pub(crate) fn bind(entry: &Entry, servers: &mut Servers) {
     }
     let live = servers.live_mut(entry.server);
     if entry.is_template() {
-        live.persistent += 1;
+        live.bind_template();
     } else {
         if !entry.flags.contains(Flags::INACTIVE) {
             live.active += 1;
@@ -185,7 +185,7 @@ pub(crate) fn unbind(entry: &Entry, servers: &mut Servers) {
     }
     let live = servers.live_mut(entry.server);
     if entry.is_template() {
-        live.persistent = live.persistent.saturating_sub(1);
+        live.unbind_template();
     } else {
         if !entry.flags.contains(Flags::INACTIVE) {
             live.active = live.active.saturating_sub(1);

@@ -133,7 +133,7 @@ impl Director {
                 rng,
             },
             flows,
-            servers: Servers::default(),
+            servers: Servers::of_kernel(config.kernel),
             settings: Settings {
                 tunables: Tunables::default(),
                 timeouts: Timeouts::default(),

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::Director;
 use crate::addr::{Addr, Family};
-use crate::config::Path;
+use crate::config::{Kernel, Path};
 use crate::conn::slab::NONE;
 use crate::error::ControlError;
 use crate::sched::{Scheduler, SchedulerKind};
@@ -230,7 +230,7 @@ impl Director {
         let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let key = *self.control.services.get(slot).key();
-        check_server(&key, &spec)?;
+        check_server(&key, &spec, self.servers.kernel())?;
         if self.server_at(slot, spec.address).is_some() {
             return Err(ControlError::ServerExists);
         }
@@ -273,7 +273,7 @@ impl Director {
     pub fn edit_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
         let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
-        check_server(self.control.services.get(slot).key(), &spec)?;
+        check_server(self.control.services.get(slot).key(), &spec, self.servers.kernel())?;
         let (position, server) = self.server_at(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
         self.servers.edit(server, spec);
         let service = self.control.services.get_mut(slot);
@@ -535,14 +535,14 @@ fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, ControlError> {
     Ok(spec)
 }
 
-fn check_server(service: &ServiceKey, spec: &ServerSpec) -> Result<(), ControlError> {
+fn check_server(service: &ServiceKey, spec: &ServerSpec, kernel: Kernel) -> Result<(), ControlError> {
     if Family::of(spec.address.ip()) != service.family() && spec.method != Method::Tun {
         return Err(ControlError::FamilyNeedsTunnel);
     }
     if spec.weight > MAX_COUNT {
         return Err(ControlError::WeightRange);
     }
-    if spec.lower > spec.upper || spec.upper > MAX_COUNT {
+    if spec.lower > spec.upper || spec.upper > MAX_COUNT && kernel != Kernel::Older {
         return Err(ControlError::ThresholdRange);
     }
     match spec.tunnel {

@@ -513,11 +513,11 @@ impl Candidate<'_> {
         self.live().weight > 0 && !self.live().is_overloaded()
     }
 
-    /// What the least-connection schedulers compare: 257 times the active connections and the inactive ones
-    /// (Linux 6.1.192; older kernels count an active one 256 times).
+    /// What the least-connection schedulers compare: 257 times the active connections and the inactive ones, or 256
+    /// times with [`Kernel::Older`](crate::Kernel::Older).
     #[must_use]
     pub fn overhead(&self) -> u32 {
-        self.live().active.wrapping_shl(8).wrapping_add(self.live().total)
+        self.live().overhead()
     }
 }
 

@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use super::key::{ServerId, ServiceId, ServiceKey};
 use super::spec::ServerSpec;
 use crate::addr::Addr;
+use crate::config::Kernel;
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
 
@@ -33,10 +34,12 @@ pub(crate) struct Live {
     generation: u32,
     available: bool,
     overloaded: bool,
+    /// Whose counting and overload these are.
+    kernel: Kernel,
 }
 
 impl Live {
-    const fn new(spec: &ServerSpec) -> Self {
+    const fn new(spec: &ServerSpec, kernel: Kernel) -> Self {
         Self {
             active: 0,
             total: 0,
@@ -52,6 +55,7 @@ impl Live {
             generation: 0,
             available: true,
             overloaded: false,
+            kernel,
         }
     }
 
@@ -73,11 +77,23 @@ impl Live {
         self.total > 0 || self.persistent > 0
     }
 
+    /// What the least-connection schedulers compare: an active connection counts 257 times as much as another, in older
+    /// kernels 256 times.
+    pub(crate) const fn overhead(&self) -> u32 {
+        let others = match self.kernel {
+            Kernel::V6_1_192 => self.total,
+            Kernel::Older => self.inactive(),
+        };
+        self.active.wrapping_shl(8).wrapping_add(others)
+    }
+
     /// A connection was bound. At the upper threshold the server is overloaded.
     pub(crate) const fn bind(&mut self) {
         self.total = self.total.wrapping_add(1);
-        if self.total == self.upper {
-            self.overloaded = self.total >= self.lower;
+        match self.kernel {
+            Kernel::V6_1_192 if self.total == self.upper => self.overloaded = self.total >= self.lower,
+            Kernel::V6_1_192 => {}
+            Kernel::Older => self.judge_at_bind(),
         }
     }
 
@@ -85,8 +101,38 @@ impl Live {
     pub(crate) const fn unbind(&mut self) {
         let before = self.total;
         self.total = before.saturating_sub(1);
-        if before == self.lower {
-            self.overloaded = self.upper != 0 && self.total >= self.upper;
+        match self.kernel {
+            Kernel::V6_1_192 if before == self.lower => self.overloaded = self.upper != 0 && self.total >= self.upper,
+            Kernel::V6_1_192 => {}
+            Kernel::Older => self.judge_at_unbind(),
+        }
+    }
+
+    /// A template was bound. It counts as no connection, but older kernels take the occasion to look at the others.
+    pub(crate) const fn bind_template(&mut self) {
+        self.persistent += 1;
+        if let Kernel::Older = self.kernel {
+            self.judge_at_bind();
+        }
+    }
+
+    /// A template is gone.
+    pub(crate) const fn unbind_template(&mut self) {
+        self.persistent = self.persistent.saturating_sub(1);
+        if let Kernel::Older = self.kernel {
+            self.judge_at_unbind();
+        }
+    }
+
+    const fn judge_at_bind(&mut self) {
+        if self.upper != 0 && self.total >= self.upper {
+            self.overloaded = true;
+        }
+    }
+
+    const fn judge_at_unbind(&mut self) {
+        if self.upper == 0 || self.total < self.lower {
+            self.overloaded = false;
         }
     }
 
@@ -101,12 +147,13 @@ impl Live {
         self.lower = lower;
     }
 
-    /// The overload flag after a change of thresholds (Linux 6.1.192).
-    const fn judge_overload(&mut self) {
-        if self.upper == 0 || self.total < self.lower {
-            self.overloaded = false;
-        } else if self.total >= self.upper {
-            self.overloaded = true;
+    /// The overload flag after a change of thresholds, of which the upper one was `before`.
+    const fn judge_overload(&mut self, before: u32) {
+        match self.kernel {
+            Kernel::V6_1_192 if self.upper == 0 || self.total < self.lower => self.overloaded = false,
+            Kernel::V6_1_192 if self.total >= self.upper => self.overloaded = true,
+            Kernel::Older if self.upper == 0 || self.upper > before => self.overloaded = false,
+            Kernel::V6_1_192 | Kernel::Older => {}
         }
     }
 }
@@ -134,9 +181,18 @@ pub(crate) struct Servers {
     live: Vec<Live>,
     records: Vec<Option<Server>>,
     free: Vec<u32>,
+    kernel: Kernel,
 }
 
 impl Servers {
+    pub(crate) fn of_kernel(kernel: Kernel) -> Self {
+        Self { kernel, ..Self::default() }
+    }
+
+    pub(crate) const fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
     /// Slots in use or once used: every slot is below this.
     pub(crate) fn slots(&self) -> usize {
         self.live.len()
@@ -194,9 +250,9 @@ impl Servers {
             tunnel_source: Addr::UNSPECIFIED,
             estimator: Estimator::default(),
         };
-        let mut live = Live::new(&spec);
+        let mut live = Live::new(&spec, self.kernel);
         live.configure(&spec, true);
-        live.judge_overload();
+        live.judge_overload(0);
         if let Some(slot) = self.free.pop() {
             live.generation = self.live[slot as usize].generation;
             self.live[slot as usize] = live;
@@ -218,7 +274,7 @@ impl Servers {
         live.available = true;
         live.configure(&spec, true);
         if thresholds != (spec.upper, spec.lower) {
-            live.judge_overload();
+            live.judge_overload(thresholds.0);
         }
     }
 
@@ -230,7 +286,7 @@ impl Servers {
         let live = self.live_mut(slot);
         live.configure(&spec, false);
         if thresholds != (spec.upper, spec.lower) {
-            live.judge_overload();
+            live.judge_overload(thresholds.0);
         }
     }
 

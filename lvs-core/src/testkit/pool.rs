@@ -6,6 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use crate::addr::Family;
+use crate::config::Kernel;
 use crate::sched::{NewFlow, Pool, PoolRefused, Scheduler, SchedulerTunables};
 use crate::service::server::Servers;
 use crate::service::{SchedulerFlags, ServerId, ServerSpec, ServiceId, ServiceKey};
@@ -60,6 +61,12 @@ impl TestPool {
             now: Instant::ZERO,
             scheduler: None,
         }
+    }
+
+    /// The same pool, without servers, as a kernel of another age has it.
+    #[must_use]
+    pub fn kernel(self, kernel: Kernel) -> Self {
+        Self { servers: Servers::of_kernel(kernel), list: Vec::new(), trash: Vec::new(), ..self }
     }
 
     /// The same pool with flags.
