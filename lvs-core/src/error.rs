@@ -2,6 +2,9 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::net::SocketAddr;
+
+use crate::service::ServiceKey;
 
 /// Why a change to services, servers or settings was refused. Nothing was changed.
 #[non_exhaustive]
@@ -77,6 +80,28 @@ impl fmt::Display for ControlError {
 }
 
 impl core::error::Error for ControlError {}
+
+/// Why a wanted configuration was refused, and which part of it. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplyError {
+    /// The service.
+    pub service: ServiceKey,
+    /// Its server, if that is to blame.
+    pub server: Option<SocketAddr>,
+    /// Why.
+    pub error: ControlError,
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.server {
+            Some(server) => write!(f, "service {}, server {server}: {}", self.service, self.error),
+            None => write!(f, "service {}: {}", self.service, self.error),
+        }
+    }
+}
+
+impl core::error::Error for ApplyError {}
 
 /// Why a line of rules was refused, and where. Nothing of the line was applied.
 ///

@@ -72,8 +72,8 @@ pub use control::{
     Columns, Command, ConnectionView, Content, DaemonRole, DaemonSpec, DaemonView, EngineView, Listing, ServerView,
     ServiceView, TimeoutsView, parse_line, parse_rules,
 };
-pub use director::{Advanced, CandidateValues, Choice, Director, Explanation, Found, ReasonCounts, Rewrite};
-pub use error::{ConfigError, ControlError, RuleError};
+pub use director::{Advanced, Applied, CandidateValues, Choice, Director, Explanation, Found, ReasonCounts, Rewrite};
+pub use error::{ApplyError, ConfigError, ControlError, RuleError};
 pub use flow::{Flow, Protocol};
 pub use service::{
     GueChecksum, Method, Netmask, Persistence, SchedulerFlags, ServerId, ServerSpec, ServiceId, ServiceKey,

@@ -2,7 +2,7 @@
 //!
 //! `command` is the value between text and tables. Reading: `words` splits a line, `options` knows every option and
 //! which command takes it, `scan` finds them in a line, `values` reads numbers and addresses, `parse` puts a command
-//! together. Writing: `view` is what there is to show, `save` writes the rules, `listing` the tables of `-L`, `proc` the
+//! together, `wanted` a whole configuration. Writing: `view` is what there is to show, `save` writes the rules, `listing` the tables of `-L`, `proc` the
 //! files of `/proc/net`, `order` sorts as `ipvsadm` does. `flags` names scheduler flags for both.
 
 pub(crate) mod apply;
@@ -17,6 +17,7 @@ pub(crate) mod save;
 pub(crate) mod scan;
 pub(crate) mod values;
 pub(crate) mod view;
+pub(crate) mod wanted;
 pub(crate) mod words;
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ const fn blamed(error: ControlError) -> &'static [Opt] {
     }
 }
 
-fn command(line: &Line) -> Result<Command, RuleError> {
+pub(crate) fn command(line: &Line) -> Result<Command, RuleError> {
     Ok(match line.command.what {
         Verb::AddService => Command::AddService(service(line)?),
         Verb::EditService => Command::EditService(service(line)?),

@@ -2,8 +2,9 @@
 //!
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
 //! `transmit` decides what leaves, `icmp` takes errors from outside, `timers` is the passing of time, `explain` says what would happen; `services`,
-//! `views` and `tune` are the control plane: changing, showing, setting.
+//! `views` and `tune` are the control plane: changing, showing, setting; `apply` changes whole configurations.
 
+mod apply;
 mod explain;
 mod icmp;
 mod process;
@@ -29,11 +30,13 @@ use crate::error::ConfigError;
 use crate::rng::Rng;
 use crate::service::server::Servers;
 use crate::service::table::Services;
+use crate::service::trash::Trash;
 use crate::stats::Counters;
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
 use crate::timer::Timeouts;
 
+pub use apply::Applied;
 pub use explain::{CandidateValues, Choice, Explanation, Found, Rewrite};
 pub use reasons::ReasonCounts;
 pub use timers::Advanced;
@@ -77,7 +80,7 @@ pub struct Director {
 struct Control {
     services: Services,
     /// Removed servers that connections may still point to, and when they are next looked at.
-    trash: Vec<u32>,
+    trash: Trash,
     trash_at: Option<Instant>,
     paths: BTreeMap<IpAddr, Path>,
     default_path: Path,
@@ -98,9 +101,17 @@ struct Control {
 struct Settings {
     tunables: Tunables,
     timeouts: Timeouts,
+    /// Sorted.
     local: Vec<IpAddr>,
     address_v4: Option<Ipv4Addr>,
     address_v6: Option<Ipv6Addr>,
+}
+
+impl Settings {
+    /// Is this address one of the host's own?
+    fn is_local(&self, address: IpAddr) -> bool {
+        self.local.binary_search(&address).is_ok()
+    }
 }
 
 impl Director {
@@ -120,8 +131,8 @@ impl Director {
         let flows = Flows::with_capacity(config.connections, key.clone()).ok_or(ConfigError::OutOfMemory)?;
         Ok(Self {
             control: Control {
+                trash: Trash::new(key.clone()),
                 services: Services::new(key),
-                trash: Vec::new(),
                 trash_at: None,
                 paths: BTreeMap::new(),
                 default_path: config.path,
@@ -137,7 +148,7 @@ impl Director {
             settings: Settings {
                 tunables: Tunables::default(),
                 timeouts: Timeouts::default(),
-                local: config.local_addresses,
+                local: sorted(config.local_addresses),
                 address_v4: config.address_v4,
                 address_v6: config.address_v6,
             },
@@ -154,6 +165,11 @@ impl Director {
         self.now = self.now.max(now);
         self.now
     }
+}
+
+fn sorted(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses.sort_unstable();
+    addresses
 }
 
 impl fmt::Debug for Director {

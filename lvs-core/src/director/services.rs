@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
-use super::Director;
+use super::{Director, sorted};
 use crate::addr::{Addr, Family};
 use crate::config::{Kernel, Path};
 use crate::conn::slab::NONE;
@@ -17,7 +17,7 @@ use crate::sched::{Scheduler, SchedulerKind};
 use crate::service::{Method, Netmask, ServerId, ServerSpec, ServiceId, ServiceKey, ServiceSpec, Tunnel};
 
 /// The name that stands for no scheduler.
-const NO_SCHEDULER: &str = "none";
+pub(super) const NO_SCHEDULER: &str = "none";
 /// Longest name of a scheduler.
 const NAME_MAX: usize = 15;
 /// Largest weight and threshold.
@@ -86,7 +86,8 @@ impl Director {
             self.control.services.remove(id.slot);
             return Err(ControlError::TooManyServers);
         }
-        self.control.schedulers_at = self.next_scheduler_tick();
+        let next = service.scheduler.as_ref().and_then(|scheduler| scheduler.next_tick());
+        self.control.schedulers_at = [self.control.schedulers_at, next].into_iter().flatten().min();
         Ok(id)
     }
 
@@ -158,6 +159,7 @@ impl Director {
         let now = self.now;
         let service = self.control.services.get_mut(slot);
         let id = service.id;
+        let had_tick = service.scheduler.as_ref().is_some_and(|scheduler| scheduler.next_tick().is_some());
         let old = core::mem::replace(&mut service.scheduler, scheduler);
         let old_spec = core::mem::replace(&mut service.spec, spec);
         let started = service.start_scheduler(&self.servers, now);
@@ -166,7 +168,12 @@ impl Director {
             // The old one may refuse as well; it then goes on with what it knows.
             let _ = service.start_scheduler(&self.servers, now);
         }
-        self.control.schedulers_at = self.next_scheduler_tick();
+        let next = service.scheduler.as_ref().and_then(|scheduler| scheduler.next_tick());
+        self.control.schedulers_at = if had_tick {
+            self.next_scheduler_tick()
+        } else {
+            [self.control.schedulers_at, next].into_iter().flatten().min()
+        };
         started.map(|()| id).map_err(|_| ControlError::TooManyServers)
     }
 
@@ -193,13 +200,15 @@ impl Director {
         // The kernel takes them from the head of the list.
         for &server in &removed.list {
             self.servers.retire(server);
-            self.control.trash.push(server);
+            self.control.trash.push(server, &self.servers);
         }
         if !removed.list.is_empty() {
             self.start_trash();
             self.flush_connections_without_server();
         }
-        self.control.schedulers_at = self.next_scheduler_tick();
+        if removed.scheduler.is_some_and(|scheduler| scheduler.next_tick().is_some()) {
+            self.control.schedulers_at = self.next_scheduler_tick();
+        }
         Ok(())
     }
 
@@ -234,13 +243,19 @@ impl Director {
         if self.server_at(slot, spec.address).is_some() {
             return Err(ControlError::ServerExists);
         }
+        self.check_new_server(&key, spec.address)?;
+        self.insert_server(slot, spec)
+    }
+
+    /// Puts a server that was checked at the head of a service's list.
+    pub(super) fn insert_server(&mut self, slot: u32, spec: ServerSpec) -> Result<ServerId, ControlError> {
+        let (key, service) = (*self.control.services.get(slot).key(), self.control.services.get(slot).id);
         let server = match self.take_from_trash(&key, spec.address) {
             Some(server) => {
                 self.revive(server, spec, slot);
                 server
             }
             None => {
-                self.check_address(spec.address.ip())?;
                 let server = self.servers.insert(spec, key, service).ok_or(ControlError::Full)?;
                 self.flows.make_counters(server);
                 server
@@ -275,10 +290,15 @@ impl Director {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         check_server(self.control.services.get(slot).key(), &spec, self.servers.kernel())?;
         let (position, server) = self.server_at(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
-        self.servers.edit(server, spec);
-        let service = self.control.services.get_mut(slot);
-        service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
+        self.change_server(slot, position, spec);
         Ok(self.servers.id(server))
+    }
+
+    /// Gives the server at a position of a service's list a description that was checked.
+    pub(super) fn change_server(&mut self, slot: u32, position: usize, spec: ServerSpec) {
+        let service = self.control.services.get_mut(slot);
+        self.servers.edit(service.list[position], spec);
+        service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
     }
 
     /// Removes a real server from a service, as `ipvsadm -d`. Its connections stay, as for
@@ -299,17 +319,23 @@ impl Director {
     /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`].
     pub fn remove_server(&mut self, service: ServiceId, address: SocketAddr) -> Result<(), ControlError> {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
-        let (position, server) = self.server_at(slot, address).ok_or(ControlError::NoSuchServer)?;
+        let (position, _) = self.server_at(slot, address).ok_or(ControlError::NoSuchServer)?;
+        self.take_server_out(slot, position);
+        Ok(())
+    }
+
+    /// Removes the server at a position of a service's list.
+    pub(super) fn take_server_out(&mut self, slot: u32, position: usize) {
+        let server = self.control.services.get(slot).list[position];
         let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
         let service = self.control.services.get_mut(slot);
         self.servers.retire(server);
         service.list.remove(position);
         service.retired += counters;
         service.tell(&self.servers, |scheduler, pool| scheduler.removed(position, pool));
-        self.control.trash.push(server);
+        self.control.trash.push(server, &self.servers);
         self.start_trash();
         self.flush_connections_without_server();
-        Ok(())
     }
 
     /// The service of a key.
@@ -372,7 +398,7 @@ impl Director {
 
     /// Tells the host's own addresses anew, as in [`Config::local_addresses`](crate::Config::local_addresses).
     pub fn set_local_addresses(&mut self, addresses: Vec<IpAddr>) {
-        self.settings.local = addresses;
+        self.settings.local = sorted(addresses);
         for server in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
             if self.servers.is_in_use(server) {
                 self.apply_path(server);
@@ -401,7 +427,7 @@ impl Director {
         let live = self.servers.live_mut(server);
         live.mtu = path.mtu;
         live.reachable = path.reachable;
-        live.local = address.is_loopback() || self.settings.local.contains(&address);
+        live.local = address.is_loopback() || self.settings.is_local(address);
     }
 
     /// Position in the list, and slot, of a service's server.
@@ -417,16 +443,16 @@ impl Director {
 
     /// Takes a server of this address out of the trash, if it once belonged to a service of this key.
     fn take_from_trash(&mut self, key: &ServiceKey, address: SocketAddr) -> Option<u32> {
-        let same = |server: &u32| {
-            let known = self.servers.get(*server);
-            known.service == *key && known.spec.address == address
-        };
-        let position = self.control.trash.iter().position(same)?;
-        let server = self.control.trash.remove(position);
+        let server = self.control.trash.take(key, address, &self.servers)?;
         if self.control.trash.is_empty() {
             self.control.trash_at = None;
         }
         Some(server)
+    }
+
+    /// Refuses a server whose address no server can have. One that was there before comes back unasked.
+    pub(super) fn check_new_server(&self, key: &ServiceKey, address: SocketAddr) -> Result<(), ControlError> {
+        if self.control.trash.has(key, address, &self.servers) { Ok(()) } else { self.check_address(address.ip()) }
     }
 
     /// Puts a server from the trash into a service: with its statistics if the service is the one that it left, else as
@@ -447,7 +473,7 @@ impl Director {
             IpAddr::V4(a) => a.is_unspecified() || a.is_multicast() || a.is_broadcast(),
             IpAddr::V6(a) => {
                 let link_local = a.segments()[0] & 0xffc0 == 0xfe80;
-                (a.is_unspecified() || a.is_multicast() || link_local) && !self.settings.local.contains(&address)
+                (a.is_unspecified() || a.is_multicast() || link_local) && !self.settings.is_local(address)
             }
         };
         if refused { Err(ControlError::AddressNotUnicast) } else { Ok(()) }
@@ -492,7 +518,7 @@ impl Director {
 }
 
 /// Address without scope and flow label, which no packet shows.
-fn plain(address: SocketAddr) -> SocketAddr {
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
 }
 
@@ -512,7 +538,7 @@ fn check_scheduler_name(name: &str) -> Result<(), ControlError> {
     Ok(())
 }
 
-fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, ControlError> {
+pub(super) fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, ControlError> {
     spec.key = plain_key(spec.key);
     if let ServiceKey::Mark { mark: 0, .. } = spec.key {
         return Err(ControlError::MarkZero);
@@ -535,7 +561,7 @@ fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, ControlError> {
     Ok(spec)
 }
 
-fn check_server(service: &ServiceKey, spec: &ServerSpec, kernel: Kernel) -> Result<(), ControlError> {
+pub(super) fn check_server(service: &ServiceKey, spec: &ServerSpec, kernel: Kernel) -> Result<(), ControlError> {
     if Family::of(spec.address.ip()) != service.family() && spec.method != Method::Tun {
         return Err(ControlError::FamilyNeedsTunnel);
     }

@@ -1,5 +1,6 @@
 //! The passing of time: connections end, listings are renewed, removed servers are forgotten.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Director;
@@ -175,19 +176,19 @@ impl Director {
 
     /// Forgets the removed servers that nothing has pointed to for two minutes.
     fn look_through_trash(&mut self, now: Instant) {
-        let mut trash = core::mem::take(&mut self.control.trash);
-        trash.retain(|&slot| {
-            if self.servers.live(slot).is_referenced() || self.is_remembered(slot) {
-                return true;
+        let slots: Vec<u32> = self.control.trash.iter().collect();
+        let mut forgotten = Vec::new();
+        for slot in slots {
+            if !self.servers.live(slot).is_referenced() && !self.is_remembered(slot) {
+                let idle_since = *self.servers.get_mut(slot).idle_since.get_or_insert(now);
+                if now >= idle_since + TRASH_IDLE {
+                    forgotten.push(slot);
+                }
             }
-            let idle_since = *self.servers.get_mut(slot).idle_since.get_or_insert(now);
-            let kept = now < idle_since + TRASH_IDLE;
-            if !kept {
-                self.servers.free(slot);
-            }
-            kept
-        });
-        self.control.trash = trash;
+        }
+        let mut next = forgotten.iter().copied().peekable();
+        self.control.trash.retain(&self.servers, |slot| next.next_if_eq(&slot).is_none());
+        forgotten.into_iter().for_each(|slot| self.servers.free(slot));
         self.control.trash_at = (!self.control.trash.is_empty()).then(|| now + TRASH_PERIOD);
     }
 

@@ -299,7 +299,7 @@ impl Director {
             return Err(DropReason::NoErrorTarget);
         }
         let destination = parsed.tuple.destination.to_ip(parsed.tuple.family);
-        if settings.local.is_empty() || settings.local.contains(&destination) {
+        if settings.local.is_empty() || settings.is_local(destination) {
             return Ok(parsed.tuple.destination);
         }
         let own = match parsed.tuple.family {

@@ -19,7 +19,7 @@ pub(crate) const FTP_DATA_PORT: u16 = 20;
 /// assert_eq!(key.to_string(), "TCP 192.0.2.10:80");
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceKey {
     /// A protocol, an address and a port; port 0 stands for every port.
     Address {

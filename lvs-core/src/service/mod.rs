@@ -1,7 +1,7 @@
 //! What is balanced: virtual services and their real servers.
 //!
 //! `spec` is how a user describes them, `key` how they are found, `server` what is kept of a real server,
-//! `service` of a service, `table` finds services in the kernel's order and keeps the trash.
+//! `service` of a service, `table` finds services in the kernel's order, `trash` keeps removed servers for a while.
 
 pub(crate) mod key;
 pub(crate) mod server;
@@ -9,6 +9,7 @@ pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod spec;
 pub(crate) mod table;
+pub(crate) mod trash;
 
 pub use key::{ServerId, ServiceId, ServiceKey};
 pub use spec::{GueChecksum, Method, Netmask, Persistence, SchedulerFlags, ServerSpec, ServiceSpec, Tunnel};

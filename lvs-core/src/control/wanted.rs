@@ -1,0 +1,103 @@
+//! A wanted configuration: what services and servers there are to be, read from rules.
+//!
+//! Owns: what a text of `-A` and `-a` lines wants as a whole. Leaves to others: whether it can be had, and the way there
+//! (`director::apply`).
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::command::Command;
+use super::options::Opt;
+use super::parse::{command, refusal, rule_lines};
+use super::scan::Line;
+use super::words;
+use crate::error::{ControlError, RuleError};
+use crate::service::{ServerSpec, ServiceKey, ServiceSpec};
+
+/// A service that is wanted, and its servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedService {
+    pub(crate) spec: ServiceSpec,
+    pub(crate) servers: Vec<WantedServer>,
+    /// Its line in the text, from 1.
+    pub(crate) line: u32,
+}
+
+/// A server that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WantedServer {
+    pub(crate) spec: ServerSpec,
+    /// A server that is there keeps its thresholds: nothing was said of them.
+    pub(crate) keeps_thresholds: bool,
+    pub(crate) line: u32,
+}
+
+/// Reads a text of `-A` and `-a` lines. Servers come behind their service.
+pub(crate) fn read(text: &str) -> Result<Vec<WantedService>, RuleError> {
+    let mut services: Vec<WantedService> = Vec::new();
+    let mut by_key: BTreeMap<ServiceKey, usize> = BTreeMap::new();
+    for (number, line) in rule_lines(text) {
+        let at = |error: RuleError| RuleError { line: number, ..error };
+        match rule(line).map_err(at)? {
+            Rule::Service(spec) => {
+                if by_key.insert(spec.key, services.len()).is_some() {
+                    return Err(at(refusal(line, ControlError::ServiceExists)));
+                }
+                services.push(WantedService { spec, servers: Vec::new(), line: number });
+            }
+            Rule::Server(key, server) => match by_key.get(&key).and_then(|&index| services.get_mut(index)) {
+                Some(service) => service.servers.push(WantedServer { line: number, ..server }),
+                None => return Err(at(refusal(line, ControlError::NoSuchService))),
+            },
+        }
+    }
+    Ok(services)
+}
+
+enum Rule {
+    Service(ServiceSpec),
+    Server(ServiceKey, WantedServer),
+}
+
+fn rule(text: &str) -> Result<Rule, RuleError> {
+    const EXPECTED: &str = "-A or -a: what is wanted, not what is to be done";
+    let Some(line) = Line::read(text)? else { return Err(words::missing(words::past_end(text), EXPECTED)) };
+    match command(&line)? {
+        Command::AddService(spec) => Ok(Rule::Service(spec)),
+        Command::AddServer(key, spec) => {
+            let keeps_thresholds = !line.has(Opt::Upper) && !line.has(Opt::Lower);
+            Ok(Rule::Server(key, WantedServer { spec, keeps_thresholds, line: 0 }))
+        }
+        _ => Err(line.command.word.wrong(EXPECTED)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_gathered_under_their_services() {
+        let text = "-A -u 192.0.2.10:53\n# names\n-A -f 5\n-a -f 5 -r 10.0.0.1\n-a -u 192.0.2.10:53 -r 10.0.0.2 -x 9\n";
+        let services = read(text).unwrap();
+        let lines: Vec<_> =
+            services.iter().map(|s| (s.line, s.servers.iter().map(|s| s.line).collect::<Vec<_>>())).collect();
+        assert_eq!(lines, [(1, alloc::vec![5]), (3, alloc::vec![4])]);
+        assert!(!services[0].servers[0].keeps_thresholds && services[1].servers[0].keeps_thresholds);
+    }
+
+    #[test]
+    fn what_says_not_what_is_wanted_is_refused_where_it_stands() {
+        for (text, line, column, word) in [
+            ("-A -f 5\n-a -f 6 -r 10.0.0.1", 2, 7, "6"),
+            ("-A -f 5\n\n -A -f 5", 3, 8, "5"),
+            ("-C\n-A -f 5", 1, 1, "-C"),
+            ("-A -f 5\nipvsadm", 2, 8, ""),
+            ("-A -f 5\n-d -f 5 -r 10.0.0.1", 2, 1, "-d"),
+            ("-A -f five", 1, 7, "five"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!((error.line, error.column, error.word.as_str()), (line, column, word), "{text}: {error}");
+        }
+    }
+}
