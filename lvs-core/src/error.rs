@@ -44,6 +44,8 @@ pub enum ControlError {
     Full,
     /// A timeout is out of range.
     TimeoutRange,
+    /// A share is not within 1 to 100 percent.
+    ShareRange,
     /// No tunable has this name.
     NoSuchTunable,
     /// The tunable does not take this value.
@@ -72,6 +74,7 @@ impl fmt::Display for ControlError {
             Self::TooManyServers => "more servers than the scheduler's table has places",
             Self::Full => "no room for another service or server",
             Self::TimeoutRange => "timeout out of range",
+            Self::ShareRange => "share out of range: 1 to 100 percent",
             Self::NoSuchTunable => "no such tunable",
             Self::TunableRange => "value out of range for this tunable",
             Self::Unsupported => "not supported",

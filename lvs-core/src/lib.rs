@@ -75,9 +75,10 @@ pub use control::{
 pub use director::{Advanced, Applied, CandidateValues, Choice, Director, Explanation, Found, ReasonCounts, Rewrite};
 pub use error::{ApplyError, ConfigError, ControlError, RuleError};
 pub use flow::{Flow, Protocol};
+pub use proto::{FlowState, SctpState, TcpState};
 pub use service::{
     GueChecksum, Method, Netmask, Persistence, SchedulerFlags, ServerId, ServerSpec, ServiceId, ServiceKey,
-    ServiceSpec, Tunnel,
+    ServiceOptions, ServiceSpec, SlowStart, Tunnel,
 };
 pub use stats::{Counters, Rates};
 pub use time::Instant;

@@ -87,6 +87,9 @@ pub struct CandidateValues {
     pub address: SocketAddr,
     /// Its weight.
     pub weight: u32,
+    /// What the scheduler takes for its weight: another number where the service has a [slow start](crate::SlowStart),
+    /// which multiplies all weights by 100 and takes a share of those that are growing.
+    pub effective_weight: u32,
     /// Its active connections.
     pub active: u32,
     /// Its inactive connections.
@@ -321,7 +324,8 @@ impl Director {
             CandidateValues {
                 id: self.servers.id(*slot),
                 address: self.servers.spec(*slot).address,
-                weight: live.weight,
+                weight: self.servers.spec(*slot).weight,
+                effective_weight: live.weight,
                 active: live.active,
                 inactive: live.inactive(),
                 overloaded: live.is_overloaded(),
@@ -409,11 +413,11 @@ impl Choice {
         for c in &self.candidates {
             let mark = if Some(c.id) == self.server { '*' } else { ' ' };
             let overload = if c.overloaded { ", overloaded" } else { "" };
-            writeln!(
-                f,
-                "       {mark} {}: weight {}, active {}, inactive {}{overload}",
-                c.address, c.weight, c.active, c.inactive
-            )?;
+            write!(f, "       {mark} {}: weight {}", c.address, c.weight)?;
+            if c.effective_weight != c.weight {
+                write!(f, " (counts as {})", c.effective_weight)?;
+            }
+            writeln!(f, ", active {}, inactive {}{overload}", c.active, c.inactive)?;
         }
         Ok(())
     }

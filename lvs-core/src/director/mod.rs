@@ -1,16 +1,19 @@
 //! The director: the only place where the stages meet.
 //!
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
+//! `slow_start` lets weights grow, `options` is what can be switched on beyond the kernel,
 //! `transmit` decides what leaves, `icmp` takes errors from outside, `timers` is the passing of time, `explain` says what would happen; `services`,
 //! `views` and `tune` are the control plane: changing, showing, setting; `apply` changes whole configurations.
 
 mod apply;
 mod explain;
 mod icmp;
+mod options;
 mod process;
 mod reasons;
 mod schedule;
 mod services;
+mod slow_start;
 mod timers;
 mod track;
 mod transmit;
@@ -25,6 +28,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::config::{Config, Path, Tunables};
 use crate::conn::flows::Flows;
 use crate::conn::hash::HashKey;
+use crate::conn::slab::NONE;
 use crate::defense::DropPacket;
 use crate::error::ConfigError;
 use crate::rng::Rng;
@@ -34,7 +38,7 @@ use crate::service::trash::Trash;
 use crate::stats::Counters;
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
-use crate::timer::Timeouts;
+use crate::timer::{Profiles, Timeouts};
 
 pub use apply::Applied;
 pub use explain::{CandidateValues, Choice, Explanation, Found, Rewrite};
@@ -93,6 +97,8 @@ struct Control {
     estimate_from: u32,
     /// When a scheduler next wants to be told the time.
     schedulers_at: Option<Instant>,
+    /// When a weight next grows.
+    growth_at: Option<Instant>,
     rng: Rng,
 }
 
@@ -101,6 +107,8 @@ struct Control {
 struct Settings {
     tunables: Tunables,
     timeouts: Timeouts,
+    /// Timeouts of services that have their own.
+    profiles: Profiles,
     /// Sorted.
     local: Vec<IpAddr>,
     address_v4: Option<Ipv4Addr>,
@@ -111,6 +119,18 @@ impl Settings {
     /// Is this address one of the host's own?
     fn is_local(&self, address: IpAddr) -> bool {
         self.local.binary_search(&address).is_ok()
+    }
+
+    /// The timeouts of a connection to a server.
+    #[inline]
+    fn timeouts_of(&self, server: u32, servers: &Servers) -> &Timeouts {
+        if self.profiles.is_empty() { &self.timeouts } else { self.timeouts_of_its_service(server, servers) }
+    }
+
+    #[inline(never)]
+    fn timeouts_of_its_service(&self, server: u32, servers: &Servers) -> &Timeouts {
+        let profile = if server == NONE { 0 } else { servers.live(server).profile };
+        self.profiles.get(profile).unwrap_or(&self.timeouts)
     }
 }
 
@@ -141,6 +161,7 @@ impl Director {
                 estimate_at: None,
                 estimate_from: 0,
                 schedulers_at: None,
+                growth_at: None,
                 rng,
             },
             flows,
@@ -148,6 +169,7 @@ impl Director {
             settings: Settings {
                 tunables: Tunables::default(),
                 timeouts: Timeouts::default(),
+                profiles: Profiles::default(),
                 local: sorted(config.local_addresses),
                 address_v4: config.address_v4,
                 address_v6: config.address_v6,

@@ -162,12 +162,16 @@ impl Director {
         let had_tick = service.scheduler.as_ref().is_some_and(|scheduler| scheduler.next_tick().is_some());
         let old = core::mem::replace(&mut service.scheduler, scheduler);
         let old_spec = core::mem::replace(&mut service.spec, spec);
-        let started = service.start_scheduler(&self.servers, now);
+        self.settle_weights(slot);
+        let started = self.control.services.get_mut(slot).start_scheduler(&self.servers, now);
         if started.is_err() {
+            let service = self.control.services.get_mut(slot);
             (service.scheduler, service.spec) = (old, old_spec);
+            self.settle_weights(slot);
             // The old one may refuse as well; it then goes on with what it knows.
-            let _ = service.start_scheduler(&self.servers, now);
+            let _ = self.control.services.get_mut(slot).start_scheduler(&self.servers, now);
         }
+        let service = self.control.services.get(slot);
         let next = service.scheduler.as_ref().and_then(|scheduler| scheduler.next_tick());
         self.control.schedulers_at = if had_tick {
             self.next_scheduler_tick()
@@ -263,7 +267,13 @@ impl Director {
         };
         self.apply_path(server);
         let service = self.control.services.get_mut(slot);
+        self.servers.live_mut(server).profile = service.profile;
         service.list.insert(0, server);
+        self.servers.get_mut(server).grows_since = None;
+        if service.options.slow_start.is_some() {
+            self.weight_was_set(slot, server, 0);
+        }
+        let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.added(pool));
         Ok(self.servers.id(server))
     }
@@ -297,7 +307,13 @@ impl Director {
     /// Gives the server at a position of a service's list a description that was checked.
     pub(super) fn change_server(&mut self, slot: u32, position: usize, spec: ServerSpec) {
         let service = self.control.services.get_mut(slot);
-        self.servers.edit(service.list[position], spec);
+        let server = service.list[position];
+        let before = self.servers.spec(server).weight;
+        self.servers.edit(server, spec);
+        if service.options.slow_start.is_some() {
+            self.weight_was_set(slot, server, before);
+        }
+        let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
     }
 
@@ -332,6 +348,10 @@ impl Director {
         self.servers.retire(server);
         service.list.remove(position);
         service.retired += counters;
+        if service.options.slow_start.is_some() {
+            self.settle_weights(slot);
+        }
+        let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.removed(position, pool));
         self.control.trash.push(server, &self.servers);
         self.start_trash();

@@ -41,6 +41,7 @@ impl Director {
         self.drop_packet.tick(now, &self.settings.tunables);
         self.start_clocks(now);
         self.tick_schedulers(now);
+        self.grow_weights(now);
         loop {
             let at = self.next_chore().map_or(now, |chore| chore.min(now));
             if self.flows.advance(at, &mut budget, &mut self.servers) || !self.do_chores(at, &mut budget) {
@@ -72,7 +73,8 @@ impl Director {
     pub fn next_deadline(&self) -> Option<Instant> {
         let flows = self.flows.wheel.next_deadline(&self.flows.table.slab);
         let schedulers = self.control.schedulers_at.filter(|&at| at < Instant::MAX);
-        [flows, self.next_chore(), schedulers].into_iter().flatten().min()
+        let growth = self.control.growth_at.filter(|&at| at < Instant::MAX);
+        [flows, self.next_chore(), schedulers, growth].into_iter().flatten().min()
     }
 
     /// Begins the two-second tick with the first service, and catches up after a long sleep: an average that has come

@@ -45,8 +45,8 @@ impl Director {
     ) -> Decision {
         let secure = self.settings.tunables.secure_tcp == 3;
         let entry = self.flows.table.slab.get_mut(slot);
-        let before = entry.timeout_ms;
-        let handshake = track(entry, Side::Client, parsed, packet, &self.settings.timeouts, secure, &mut self.servers);
+        let (before, timeouts) = (entry.timeout_ms, self.settings.timeouts_of(entry.server, &self.servers));
+        let handshake = track(entry, Side::Client, parsed, packet, timeouts, secure, &mut self.servers);
         entry.in_packets = entry.in_packets.wrapping_add(1);
         entry.touch(now);
         let (control, server, shortened) = (entry.control, entry.server, entry.timeout_ms < before);
@@ -238,8 +238,8 @@ impl Director {
         }
         let secure = self.settings.tunables.secure_tcp == 3;
         let entry = self.flows.table.slab.get_mut(slot);
-        let before = entry.timeout_ms;
-        let handshake = track(entry, Side::Server, parsed, packet, &self.settings.timeouts, secure, &mut self.servers);
+        let (before, timeouts) = (entry.timeout_ms, self.settings.timeouts_of(entry.server, &self.servers));
+        let handshake = track(entry, Side::Server, parsed, packet, timeouts, secure, &mut self.servers);
         entry.touch(now);
         let (control, server, shortened) = (entry.control, entry.server, entry.timeout_ms < before);
         if shortened || control != NONE {

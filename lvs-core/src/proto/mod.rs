@@ -1,8 +1,11 @@
 //! What state a flow is in: one table per protocol, looked up and never reasoned about.
 
 pub(crate) mod sctp;
+mod states;
 pub(crate) mod tcp;
 pub(crate) mod udp;
+
+pub use states::{FlowState, SctpState, TcpState};
 
 use crate::conn::entry::Entry;
 use crate::flow::Protocol;

@@ -1,9 +1,11 @@
 //! What is balanced: virtual services and their real servers.
 //!
-//! `spec` is how a user describes them, `key` how they are found, `server` what is kept of a real server,
-//! `service` of a service, `table` finds services in the kernel's order, `trash` keeps removed servers for a while.
+//! `spec` is how a user describes them, `options` what can be switched on beyond the kernel, `key` how they are found,
+//! `server` what is kept of a real server, `service` of a service, `table` finds services in the kernel's order, `trash`
+//! keeps removed servers for a while.
 
 pub(crate) mod key;
+pub(crate) mod options;
 pub(crate) mod server;
 #[expect(clippy::module_inception, reason = "the noun of the folder and of the file are the same")]
 pub(crate) mod service;
@@ -12,4 +14,5 @@ pub(crate) mod table;
 pub(crate) mod trash;
 
 pub use key::{ServerId, ServiceId, ServiceKey};
+pub use options::{ServiceOptions, SlowStart};
 pub use spec::{GueChecksum, Method, Netmask, Persistence, SchedulerFlags, ServerSpec, ServiceSpec, Tunnel};

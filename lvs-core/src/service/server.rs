@@ -36,6 +36,8 @@ pub(crate) struct Live {
     overloaded: bool,
     /// Whose counting and overload these are.
     kernel: Kernel,
+    /// The number of its service's own timeouts; 0 for the director's.
+    pub(crate) profile: u16,
 }
 
 impl Live {
@@ -56,6 +58,7 @@ impl Live {
             available: true,
             overloaded: false,
             kernel,
+            profile: 0,
         }
     }
 
@@ -170,6 +173,8 @@ pub(crate) struct Server {
     pub(crate) owner: ServiceId,
     /// When the trash first found it without connections.
     pub(crate) idle_since: Option<Instant>,
+    /// When its slow start began, as long as it lasts.
+    pub(crate) grows_since: Option<Instant>,
     /// Source of tunnels to it.
     pub(crate) tunnel_source: Addr,
     pub(crate) estimator: Estimator,
@@ -247,6 +252,7 @@ impl Servers {
             service,
             owner,
             idle_since: None,
+            grows_since: None,
             tunnel_source: Addr::UNSPECIFIED,
             estimator: Estimator::default(),
         };

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::key::{ServerId, ServiceId, ServiceKey};
+use super::options::ServiceOptions;
 use super::server::Servers;
 use super::spec::{Netmask, ServiceSpec};
 use crate::addr::{Addr, Family};
@@ -25,6 +26,11 @@ pub(crate) struct Service {
     /// What removed servers had counted.
     pub(crate) retired: Counters,
     pub(crate) estimator: Estimator,
+    pub(crate) options: ServiceOptions,
+    /// The number of its own timeouts; 0 if it has none.
+    pub(crate) profile: u16,
+    /// Where turns begin, if not at the head of the list.
+    pub(crate) draw: Option<u64>,
 }
 
 impl Service {
@@ -46,7 +52,11 @@ impl Service {
     /// The scheduler takes up the list as it is.
     pub(crate) fn start_scheduler(&mut self, servers: &Servers, now: Instant) -> Result<(), PoolRefused> {
         let pool = Pool::new(&self.list, servers, self.spec.flags, self.spec.key.family());
-        self.scheduler.as_mut().map_or(Ok(()), |scheduler| scheduler.start(&pool, now))
+        let Some(scheduler) = self.scheduler.as_mut() else { return Ok(()) };
+        if self.draw.is_some() {
+            scheduler.begin_at(self.draw);
+        }
+        scheduler.start(&pool, now)
     }
 
     /// What the scheduler would answer; `None` if it cannot be asked without being changed.

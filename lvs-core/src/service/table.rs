@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use hashbrown::HashTable;
 
 use super::key::{FTP_DATA_PORT, FTP_PORT, ServiceId, ServiceKey};
+use super::options::ServiceOptions;
 use super::service::Service;
 use super::spec::ServiceSpec;
 use crate::addr::{Addr, Family};
@@ -105,6 +106,9 @@ impl Services {
             scheduler,
             retired: Counters::default(),
             estimator: Estimator::default(),
+            options: ServiceOptions::default(),
+            profile: 0,
+            draw: None,
         }));
         self.link(slot, hash);
         Some(id)

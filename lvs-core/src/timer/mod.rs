@@ -3,4 +3,5 @@
 pub(crate) mod timeouts;
 pub(crate) mod wheel;
 
+pub(crate) use timeouts::Profiles;
 pub use timeouts::Timeouts;
