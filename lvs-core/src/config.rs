@@ -26,7 +26,7 @@ pub struct Config {
     /// answers. An embedder facing the Internet takes it from the operating system's random numbers.
     pub seed: u64,
     /// Room for so many connections and templates. Memory for them is reserved at once, about 145 bytes each; a full
-    /// table refuses new ones and never grows.
+    /// table refuses new ones, or does as [`admission`](Self::admission) says, and never grows.
     pub connections: usize,
     /// The host's own addresses, the virtual ones included. A real server with such an address is local: its packets
     /// are passed to the host. Empty, which is the default, means: every address that packets come for is the host's.
@@ -40,6 +40,33 @@ pub struct Config {
     pub path: Path,
     /// The kernel whose behaviour is wanted where kernels differ.
     pub kernel: Kernel,
+    /// What a full table does about a new connection.
+    pub admission: Admission,
+}
+
+/// What a full connection table does about a new connection. Whatever it is, at most 32 entries are looked at for one
+/// packet, going round the table, and connections past their deadline make room first.
+///
+/// ```
+/// use lvs_core::{Admission, Config, Director};
+///
+/// let mut director = Director::new(Config { admission: Admission::EvictHalfOpen, ..Config::with_seed(7) })?;
+/// director.set_admission(Admission::Refuse);
+/// assert_eq!(director.evictions().half_open, 0);
+/// # Ok::<(), lvs_core::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Admission {
+    /// It is refused ([`DropReason::TableFull`](crate::DropReason::TableFull)).
+    #[default]
+    Refuse,
+    /// A connection whose handshake is not complete goes for it: TCP in SYN_RECV or SYNACK, SCTP before ESTABLISHED.
+    /// Against a flood of SYNs the table then keeps admitting: a flood's connections never get further, a client's are
+    /// established before the hand comes round again. Never one that is established, or controls others. Templates that
+    /// such connections left behind go as well.
+    EvictHalfOpen,
+    /// Or a UDP flow of which one packet was seen.
+    EvictHalfOpenAndSingle,
 }
 
 /// Which kernel to be equal to, where kernels of different age differ in what they pick.
@@ -79,6 +106,7 @@ impl Config {
             address_v6: None,
             path: Path::new(1500),
             kernel: Kernel::V6_1_192,
+            admission: Admission::Refuse,
         }
     }
 }

@@ -28,7 +28,8 @@
 //!   when it has something to do.
 //! - **Refusals** have names ([`PassReason`], [`DropReason`], [`ReplyReason`]) and are counted ([`Director::reasons`]).
 //!   [`Director::explain`] says where a packet would go, and changes nothing.
-//! - **Memory** for connections is fixed by [`Config::connections`]; a full table refuses new ones.
+//! - **Memory** for connections is fixed by [`Config::connections`]; a full table refuses new ones, or drops half-open ones
+//!   for them ([`Admission`]).
 //! - **Schedulers** are in [`sched`]; one's own implements [`sched::Scheduler`].
 //!
 //! # Features
@@ -66,8 +67,8 @@ mod verdict;
 mod wire;
 
 pub use addr::Family;
-pub use config::{Checksum, Config, Hook, Kernel, Meta, Path, Tunables};
-pub use conn::ConnId;
+pub use config::{Admission, Checksum, Config, Hook, Kernel, Meta, Path, Tunables};
+pub use conn::{ConnId, Evictions};
 pub use control::{
     Columns, Command, ConnectionView, Content, DaemonRole, DaemonSpec, DaemonView, EngineView, Listing, ServerView,
     ServiceView, TimeoutsView, parse_line, parse_rules,

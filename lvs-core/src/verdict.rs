@@ -129,8 +129,7 @@ reasons! {
         TruncatedTransport = 4, "truncated-transport";
         /// No room in front of the packet for what has to be put there.
         NoHeadroom = 5, "no-headroom";
-        /// The connection table is full. What has expired takes room until [`Director::advance`](crate::Director::advance)
-        /// has taken it away.
+        /// The connection table is full, and nothing was found that [may go](crate::Admission) for a new connection.
         TableFull = 6, "table-full";
         /// The connection's server is deleted.
         ServerGone = 7, "server-gone";

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::entry::{Entry, Flags};
 use super::hash::HashKey;
+use super::room::Evictions;
 use super::slab::NONE;
 use super::table::Table;
 use crate::service::server::Servers;
@@ -23,13 +24,22 @@ pub(crate) struct Flows {
     pub(crate) wheel: Wheel,
     /// By server slot.
     pub(crate) counters: Vec<Counters>,
+    /// The slot that the next look for room begins with.
+    pub(super) hand: u32,
+    pub(crate) evictions: Evictions,
 }
 
 impl Flows {
     /// Room for `capacity` connections; `None` if there is not so much memory.
     pub(crate) fn with_capacity(capacity: usize, key: HashKey) -> Option<Self> {
         let table = Table::with_capacity(capacity, key)?;
-        Some(Self { table, wheel: Wheel::with_capacity(capacity)?, counters: Vec::new() })
+        Some(Self {
+            table,
+            wheel: Wheel::with_capacity(capacity)?,
+            counters: Vec::new(),
+            hand: 0,
+            evictions: Evictions::default(),
+        })
     }
 
     /// Puts a connection into the table; `None` if it is full.

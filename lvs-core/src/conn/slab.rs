@@ -109,6 +109,11 @@ impl Slab {
         self.len -= 1;
     }
 
+    /// Slots in use or once used: every slot is below this.
+    pub(crate) fn slots_used(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
     /// The slots in use.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
         (0u32..).zip(&self.entries).filter(|(_, entry)| entry.is_live()).map(|(slot, _)| slot)

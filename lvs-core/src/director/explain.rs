@@ -311,7 +311,7 @@ impl Director {
         let port = self.port_at(service, server, parsed, persistent);
         let entry = self.new_connection(slot, server, port, parsed, meta);
         let needed = usize::from(!entry.is_one_packet()) + usize::from(persistent && template.is_none());
-        if self.flows.table.slab.len() + needed > self.flows.table.slab.capacity() {
+        if !self.flows.has_room(needed, template.unwrap_or(NONE), self.settings.admission, now) {
             return Course::ends(found, Verdict::Drop(DropReason::TableFull));
         }
         self.course_in(packet, parsed, found, &entry, None)

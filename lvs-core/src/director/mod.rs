@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::config::{Config, Path, Tunables};
+use crate::config::{Admission, Config, Path, Tunables};
 use crate::conn::flows::Flows;
 use crate::conn::hash::HashKey;
 use crate::conn::slab::NONE;
@@ -109,6 +109,7 @@ struct Settings {
     timeouts: Timeouts,
     /// Timeouts of services that have their own.
     profiles: Profiles,
+    admission: Admission,
     /// Sorted.
     local: Vec<IpAddr>,
     address_v4: Option<Ipv4Addr>,
@@ -170,6 +171,7 @@ impl Director {
                 tunables: Tunables::default(),
                 timeouts: Timeouts::default(),
                 profiles: Profiles::default(),
+                admission: config.admission,
                 local: sorted(config.local_addresses),
                 address_v4: config.address_v4,
                 address_v6: config.address_v6,

@@ -221,8 +221,12 @@ impl Director {
             Followed::Shadow => self.opening(now, packet, meta, parsed),
             Followed::End => {
                 // The old connection still counts while a server is chosen, and is gone after the packet.
+                let old = self.flows.table.slab.id(slot);
                 let decision = self.opening(now, packet, meta, parsed);
-                self.flows.expire(slot, &mut self.servers, now);
+                // It may have gone already, to make room in a full table.
+                if let Some(slot) = self.flows.table.slab.find(old) {
+                    self.flows.expire(slot, &mut self.servers, now);
+                }
                 match decision {
                     Decision::Pass(PassReason::NotAnOpening) => Decision::Pass(PassReason::ConnectionEnded),
                     other => other,

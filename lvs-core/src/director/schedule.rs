@@ -170,7 +170,7 @@ impl Director {
         let server = self.pick(slot, &flow).ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
         let one_packet = self.control.services.get(slot).spec.one_packet && parsed.is_udp();
         let needed = if one_packet { 1 } else { 2 };
-        if self.flows.table.slab.len() + needed > self.flows.table.slab.capacity() {
+        if !self.flows.make_room(needed, NONE, self.settings.admission, &mut self.servers, now) {
             return Err(Refusal::Drop(DropReason::TableFull));
         }
         let service = self.control.services.get(slot);
@@ -218,6 +218,9 @@ impl Director {
             Scheduled::OnePacket(entry)
         } else {
             entry.touch(now);
+            if !self.flows.make_room(1, template, self.settings.admission, &mut self.servers, now) {
+                return Err(Refusal::Drop(DropReason::TableFull));
+            }
             let slot = self.flows.add(entry, &mut self.servers, now).ok_or(Refusal::Drop(DropReason::TableFull))?;
             if template != NONE {
                 self.flows.control(slot, template);

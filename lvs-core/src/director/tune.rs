@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use super::Director;
-use crate::config::Tunables;
+use crate::config::{Admission, Tunables};
+use crate::conn::Evictions;
 use crate::error::ControlError;
 use crate::sched::SchedulerTunables;
 use crate::timer::Timeouts;
@@ -68,6 +69,17 @@ impl Director {
                 }
             }
         }
+    }
+
+    /// Changes what a full table does about a new connection.
+    pub const fn set_admission(&mut self, admission: Admission) {
+        self.settings.admission = admission;
+    }
+
+    /// How many connections went so that others had room in a full table.
+    #[must_use]
+    pub const fn evictions(&self) -> Evictions {
+        self.flows.evictions
     }
 
     /// The timeouts as they are.
