@@ -231,6 +231,10 @@ enum lvs_pass_reason
    An ICMP error about a packet of no connection.
    */
   LVS_PASS_NO_CONNECTION = 12,
+  /*
+   A synchronisation backup runs, and backup_only is set.
+   */
+  LVS_PASS_BACKUP_ONLY = 13,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -210,7 +210,7 @@ macro_rules! tunables {
         pub struct Tunables {
             $($(#[$doc])* pub $name: i32,)+
             /// Which packets of a connection make the synchronisation master send it: the first number, and every
-            /// second number after it. Has no effect yet.
+            /// second number after it.
             pub sync_threshold: (i32, i32),
         }
 
@@ -292,19 +292,20 @@ tunables! {
     conntrack: 0 in ANY,
     /// Whether replies are routed anew. Has no effect here.
     snat_reroute: 1 in ANY,
-    /// Version of the synchronisation protocol. Has no effect yet.
+    /// Version of the synchronisation messages that the master sends.
     sync_version: 1 in 0..=1,
-    /// Number of synchronisation threads. Has no effect yet.
+    /// Number of synchronisation queues, each with a UDP port of its own; a power of two, of which 64 are used. Takes effect
+    /// when the first daemon starts.
     sync_ports: 1 in 1..=i32::MAX,
-    /// Whether only templates of persistent connections are synchronised. Has no effect yet.
+    /// Whether only templates of persistent connections are synchronised.
     sync_persist_mode: 0 in ANY,
-    /// Messages that may wait for sending. Has no effect yet.
+    /// Messages that may wait for sending in each queue.
     sync_qlen_max: 65536 in ANY,
     /// Socket buffer of synchronisation. Has no effect here.
     sync_sock_size: 0 in ANY,
-    /// Seconds after which an unchanged connection is synchronised again. Has no effect yet.
+    /// Seconds after which an unchanged connection is synchronised again.
     sync_refresh_period: 0 in ANY,
-    /// How often such a refresh is tried. Has no effect yet.
+    /// How often such a refresh is repeated soon after.
     sync_retries: 0 in 0..=3,
     /// Whether packets to an address without a server go to that address itself. Has no effect yet.
     cache_bypass: 0 in ANY,
@@ -320,7 +321,7 @@ tunables! {
     nat_icmp_send: 0 in ANY,
     /// Whether tunnel packets keep "don't fragment", and packets too big for the path are refused.
     pmtu_disc: 1 in ANY,
-    /// Whether a synchronisation backup balances nothing. Has no effect yet.
+    /// Whether a synchronisation backup balances nothing.
     backup_only: 0 in ANY,
     /// What a SYN for a connection that is closing does: 0 goes on with it, 1 makes a new one after TIME_WAIT and
     /// CLOSE, 2 and 3 also in FIN_WAIT without a packet of the server.

@@ -50,8 +50,17 @@ pub enum ControlError {
     NoSuchTunable,
     /// The tunable does not take this value.
     TunableRange,
-    /// This build cannot do that.
-    Unsupported,
+    /// A synchronisation daemon of this role runs already.
+    DaemonRuns,
+    /// No synchronisation daemon of this role runs.
+    NoDaemon,
+    /// Synchronisation cannot tell of servers of another family than their service: such servers and daemons exclude
+    /// each other.
+    MixedFamilies,
+    /// The group of a synchronisation daemon is no multicast address.
+    GroupNotMulticast,
+    /// There is not so much memory.
+    OutOfMemory,
 }
 
 impl fmt::Display for ControlError {
@@ -77,7 +86,13 @@ impl fmt::Display for ControlError {
             Self::ShareRange => "share out of range: 1 to 100 percent",
             Self::NoSuchTunable => "no such tunable",
             Self::TunableRange => "value out of range for this tunable",
-            Self::Unsupported => "not supported",
+            Self::DaemonRuns => "a synchronisation daemon of this role runs already: stop it first",
+            Self::NoDaemon => "no synchronisation daemon of this role runs",
+            Self::MixedFamilies => {
+                "a server of another address family than its service and synchronisation exclude each other"
+            }
+            Self::GroupNotMulticast => "the group is not a multicast address",
+            Self::OutOfMemory => "not enough memory",
         })
     }
 }

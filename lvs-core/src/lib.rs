@@ -59,6 +59,7 @@ mod rng;
 pub mod sched;
 mod service;
 mod stats;
+mod sync;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 mod time;
@@ -82,6 +83,7 @@ pub use service::{
     ServiceOptions, ServiceSpec, SlowStart, Tunnel,
 };
 pub use stats::{Counters, Rates};
+pub use sync::{SyncCounts, SyncIgnored, SyncMessage, SyncReceived};
 pub use time::Instant;
 pub use timer::Timeouts;
 pub use verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};

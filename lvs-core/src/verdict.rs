@@ -84,6 +84,7 @@ macro_rules! reasons {
         }
     };
 }
+pub(crate) use reasons;
 
 reasons! {
     /// Why a packet was passed to the host.
@@ -113,6 +114,8 @@ reasons! {
         ConnectionEnded = 11, "connection-ended";
         /// An ICMP error about a packet of no connection.
         NoConnection = 12, "no-connection";
+        /// A synchronisation backup runs and `backup_only` is set: it balances nothing until it takes over.
+        BackupOnly = 13, "backup-only";
     }
 }
 
@@ -145,7 +148,8 @@ reasons! {
         TooLong = 12, "too-long";
         /// A real server on this host's loopback, or a packet from it to the outside.
         Loopback = 13, "loopback";
-        /// The connection has no server any more to build a tunnel for.
+        /// The connection has no server to build a tunnel for, or leads past all servers to this host itself: one that
+        /// synchronisation brought.
         NoServer = 14, "no-server";
         /// An ICMP error is due, but there is no address of the host's to send it from.
         NoErrorSource = 15, "no-error-source";

@@ -46,6 +46,8 @@ pub enum lvs_pass_reason {
     LVS_PASS_CONNECTION_ENDED = 11,
     /// An ICMP error about a packet of no connection.
     LVS_PASS_NO_CONNECTION = 12,
+    /// A synchronisation backup runs, and backup_only is set.
+    LVS_PASS_BACKUP_ONLY = 13,
 }
 
 /// Why a packet was dropped.

@@ -40,6 +40,11 @@ impl Kind {
         Self(Self::connection(tuple.family, tuple.protocol).0 | unknown)
     }
 
+    /// The same, with the client's port not known yet.
+    pub(crate) const fn without_client_port(self) -> Self {
+        Self(self.0 | Self::NO_CLIENT_PORT)
+    }
+
     pub(crate) const fn family(self) -> Family {
         if self.0 & Self::V6 != 0 { Family::V6 } else { Family::V4 }
     }
@@ -56,6 +61,8 @@ pub(crate) struct Flags(u16);
 
 impl Flags {
     const METHOD: u16 = 0x0007;
+    /// Made by synchronisation.
+    pub(crate) const SYNCED: Self = Self(0x0020);
     /// No packet of the server was seen, and none is expected: the tables for half a conversation are used.
     pub(crate) const NO_OUTPUT: Self = Self(0x0080);
     /// Counted as inactive.
@@ -64,6 +71,8 @@ impl Flags {
     pub(crate) const ONE_PACKET: Self = Self(0x2000);
     /// The server is of another family than the client.
     pub(crate) const OTHER_FAMILY: Self = Self(0x4000);
+    /// The kernel's flags among these.
+    const KERNEL: u16 = 0x27a7;
 
     pub(crate) const fn with_method(method: Method) -> Self {
         Self(match method {
@@ -79,6 +88,33 @@ impl Flags {
             2 => Method::Tun,
             _ => Method::Dr,
         }
+    }
+
+    /// Flags from the kernel's bits. Those that are not flags here (templates, unknown client ports) are left out.
+    pub(crate) const fn from_kernel(bits: u16) -> Self {
+        Self(bits & Self::KERNEL)
+    }
+
+    /// The kernel's bits.
+    pub(crate) const fn to_kernel(self) -> u16 {
+        self.0 & Self::KERNEL
+    }
+
+    /// The method by its number: besides those of [`Method`] a connection that synchronisation brought may have 1, the
+    /// host itself, 4, past all servers, or one that nobody knows.
+    pub(crate) const fn method_number(self) -> u16 {
+        self.0 & Self::METHOD
+    }
+
+    /// The flags with the method, and what goes with it, of others.
+    pub(crate) const fn with_method_of(self, other: Self) -> Self {
+        const OF_METHOD: u16 = Flags::METHOD | Flags::NO_OUTPUT.0;
+        Self(self.0 & !OF_METHOD | other.0 & OF_METHOD)
+    }
+
+    /// The flags with those bits of others that a mask picks.
+    pub(crate) const fn with_masked(self, other: Self, mask: Self) -> Self {
+        Self(self.0 & !mask.0 | other.0 & mask.0)
     }
 
     pub(crate) const fn contains(self, other: Self) -> bool {
@@ -286,6 +322,13 @@ impl Entry {
 
     pub(crate) const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Flags with the kernel's values, of which some are part of the kind here.
+    pub(crate) const fn kernel_flags(&self) -> u32 {
+        let template = if self.is_template() { 0x1000 } else { 0 };
+        let no_port = if self.kind.0 & Kind::NO_CLIENT_PORT != 0 { 0x0800 } else { 0 };
+        self.flags.to_kernel() as u32 | template | no_port
     }
 
     pub(crate) const fn method(&self) -> Method {

@@ -12,11 +12,23 @@ use super::slab::NONE;
 use super::table::Table;
 use crate::service::server::Servers;
 use crate::stats::Counters;
+use crate::sync::needed::never_told;
 use crate::time::Instant;
 use crate::timer::wheel::{Due, Wheel, is_long_past};
 
 /// A connection that controls others when it should end lives on for so long, again and again.
 const BUSY_TIMEOUT_MS: u32 = 60_000;
+
+/// What ending connections has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing is due any more.
+    All,
+    /// The budget is used up; there may be more.
+    More,
+    /// This one was due then, and lives on because it controls others; there may be more.
+    NotYet { slot: u32, at: Instant },
+}
 
 #[derive(Debug)]
 pub(crate) struct Flows {
@@ -43,12 +55,19 @@ impl Flows {
     }
 
     /// Puts a connection into the table; `None` if it is full.
-    pub(crate) fn add(&mut self, entry: Entry, servers: &mut Servers, now: Instant) -> Option<u32> {
+    pub(crate) fn add(&mut self, mut entry: Entry, servers: &mut Servers, now: Instant) -> Option<u32> {
+        entry.told_until = never_told(now);
         let slot = self.table.insert(entry)?;
         let Self { table, wheel, .. } = self;
         wheel.insert(&mut table.slab, slot, now);
         bind(table.slab.get(slot), servers);
         Some(slot)
+    }
+
+    /// Binds a connection to a server that it had none of; its method may be another from now on.
+    pub(crate) fn bind_late(&mut self, slot: u32, server: u32, flags: Flags, servers: &mut Servers) {
+        self.table.rekey(slot, |entry| (entry.server, entry.flags) = (server, flags));
+        bind(self.table.slab.get(slot), servers);
     }
 
     /// The connection is controlled by another from now on: that one does not end before.
@@ -57,21 +76,24 @@ impl Flows {
         self.table.slab.get_mut(by).controlled += 1;
     }
 
-    /// What the deadline of a connection brings about, now that it has come: the end, unless it controls others.
-    pub(crate) fn expire(&mut self, slot: u32, servers: &mut Servers, now: Instant) {
+    /// What the deadline of a connection brings about, now that it has come: the end, unless it controls others. True
+    /// if so.
+    pub(crate) fn expire(&mut self, slot: u32, servers: &mut Servers, now: Instant) -> bool {
         self.wheel.remove(&mut self.table.slab, slot);
-        self.fire(slot, servers, now);
+        self.fire(slot, servers, now)
     }
 
     /// The same for a connection that hangs in no tick any more.
-    fn fire(&mut self, slot: u32, servers: &mut Servers, now: Instant) {
+    fn fire(&mut self, slot: u32, servers: &mut Servers, now: Instant) -> bool {
         let entry = self.table.slab.get_mut(slot);
         if entry.controlled > 0 {
             entry.timeout_ms = BUSY_TIMEOUT_MS;
             entry.touch(now);
             self.wheel.insert(&mut self.table.slab, slot, now);
+            true
         } else {
             self.destroy(slot, servers);
+            false
         }
     }
 
@@ -110,8 +132,8 @@ impl Flows {
         self.destroy(slot, servers);
     }
 
-    /// Ends connections whose deadline has come, at most `budget` looks at entries; true if there may be more.
-    pub(crate) fn advance(&mut self, now: Instant, budget: &mut usize, servers: &mut Servers) -> bool {
+    /// Ends connections whose deadline has come, at most `budget` looks at entries.
+    pub(crate) fn advance(&mut self, now: Instant, budget: &mut usize, servers: &mut Servers) -> Ended {
         loop {
             match self.wheel.pop_due(&mut self.table.slab, now, budget) {
                 Due::Entry(slot) => {
@@ -122,11 +144,13 @@ impl Flows {
                         self.wheel.insert(&mut self.table.slab, slot, now);
                     } else {
                         let at = entry.expires;
-                        self.fire(slot, servers, at);
+                        if self.fire(slot, servers, at) {
+                            return Ended::NotYet { slot, at };
+                        }
                     }
                 }
-                Due::Nothing => return false,
-                Due::More => return true,
+                Due::Nothing => return Ended::All,
+                Due::More => return Ended::More,
             }
         }
     }

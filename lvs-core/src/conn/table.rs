@@ -141,6 +141,12 @@ impl Table {
     /// Adds an entry, before those of the same key; `None` if the table is full.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<u32> {
         let slot = self.slab.insert(entry)?;
+        self.link(slot);
+        Some(slot)
+    }
+
+    /// Puts an entry's keys into the index.
+    fn link(&mut self, slot: u32) {
         let entry = self.slab.get(slot);
         let (hash, server_hash) = (self.client_hash(entry), self.server_hash(entry));
         let Self { index, slab, crossed, .. } = self;
@@ -157,18 +163,28 @@ impl Table {
             });
         }
         *crossed |= crosses;
-        Some(slot)
     }
 
     /// Removes an entry.
     pub(crate) fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
+        self.slab.remove(slot);
+    }
+
+    /// Changes what an entry's keys are made of.
+    pub(crate) fn rekey(&mut self, slot: u32, change: impl FnOnce(&mut Entry)) {
+        self.unlink(slot);
+        change(self.slab.get_mut(slot));
+        self.link(slot);
+    }
+
+    fn unlink(&mut self, slot: u32) {
         let entry = self.slab.get(slot);
         let (client, server) = (self.client_hash(entry), self.server_hash(entry));
         self.index.remove(client, slot);
         if let Some(server) = server {
             self.index.remove(server, slot);
         }
-        self.slab.remove(slot);
     }
 
     /// Takes a template out of use: no lookup finds it any more, its connections keep it.

@@ -96,7 +96,8 @@ impl Director {
                 self.zero(service).map(done)
             }
             Command::SetTimeouts { tcp, tcp_fin, udp } => self.set_timeouts(*tcp, *tcp_fin, *udp).map(done),
-            Command::StartDaemon(_) | Command::StopDaemon(_) => Err(ControlError::Unsupported),
+            Command::StartDaemon(spec) => self.start_daemon(spec).map(done),
+            Command::StopDaemon(role) => self.stop_daemon(*role).map(done),
             Command::Help => Ok(String::from(HELP)),
             Command::Version => Ok(format!("lvs-core {}\n", env!("CARGO_PKG_VERSION"))),
         }

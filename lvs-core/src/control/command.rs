@@ -116,7 +116,8 @@ pub enum DaemonRole {
 pub struct DaemonSpec {
     /// Master or backup.
     pub role: DaemonRole,
-    /// The interface for multicast (`eth0` by default).
+    /// The interface for multicast (`eth0` by default). The library has none: this is for listings, and for the program
+    /// that sends and receives.
     pub interface: String,
     /// 0 to 255; a backup of id 0 takes messages of every id.
     pub sync_id: u8,
@@ -128,4 +129,13 @@ pub struct DaemonSpec {
     pub port: Option<u16>,
     /// Time to live, if given.
     pub ttl: Option<u8>,
+}
+
+impl DaemonSpec {
+    /// A daemon with what `ipvsadm` takes if nothing is given.
+    #[must_use]
+    pub fn new(role: DaemonRole) -> Self {
+        let interface = String::from("eth0");
+        Self { role, interface, sync_id: 0, max_len: None, group: None, port: None, ttl: None }
+    }
 }

@@ -399,7 +399,7 @@ mod tests {
             ("-A -t 192.0.2.10:80 --pe=voice", ControlError::NoSuchEngine, 26, "voice"),
             ("-a -f 1 -r 10.0.0.1 -x 7 -y 9", ControlError::ThresholdRange, 29, "9"),
             ("-a -f 1 -r 224.0.0.1", ControlError::AddressNotUnicast, 12, "224.0.0.1"),
-            ("ipvsadm --start-daemon master", ControlError::Unsupported, 9, "--start-daemon"),
+            ("ipvsadm --start-daemon master", ControlError::DaemonRuns, 9, "--start-daemon"),
         ] {
             let error = refusal(line, control);
             assert_eq!((error.column, error.word.as_str(), error.control), (column, word, Some(control)), "{line}");

@@ -1,4 +1,4 @@
-//! The files of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_stats`, in the order of the tables.
+//! The files of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats`, in the order of the tables.
 
 use alloc::format;
 use alloc::string::String;
@@ -84,11 +84,22 @@ pub(crate) fn connections(connections: &[ConnectionView]) -> String {
     text
 }
 
+/// Connections and where they come from (`/proc/net/ip_vs_conn_sync`).
+pub(crate) fn synced_connections(connections: &[ConnectionView]) -> String {
+    let mut text = String::from("Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n");
+    connections
+        .iter()
+        .try_for_each(|connection| {
+            write_ends(&mut text, connection)?;
+            let origin = if connection.synced { "SYNC" } else { "LOCAL" };
+            writeln!(text, "{:<11} {origin:<6} {:>7}", connection.state, connection.expires_seconds)
+        })
+        .expect("a string takes everything");
+    text
+}
+
 fn write_connection(out: &mut String, connection: &ConnectionView) -> fmt::Result {
-    write!(out, "{:<3} ", protocol_name(connection.protocol))?;
-    for address in [connection.client, connection.target, connection.server] {
-        write!(out, "{} {:04X} ", Full(address.ip()), address.port())?;
-    }
+    write_ends(out, connection)?;
     write!(out, "{:<11} {:>7}", connection.state, connection.expires_seconds)?;
     if let Some(EngineView { name, data }) = &connection.engine {
         write!(out, " {name} {data}")?;
@@ -96,9 +107,20 @@ fn write_connection(out: &mut String, connection: &ConnectionView) -> fmt::Resul
     out.write_char('\n')
 }
 
-/// The name of a protocol in connection listings.
-pub(crate) fn protocol_name(number: u8) -> &'static str {
-    Protocol::from_number(number).map_or("IP", Protocol::name)
+fn write_ends(out: &mut String, connection: &ConnectionView) -> fmt::Result {
+    write!(out, "{:<3} ", protocol_name(connection.protocol))?;
+    [connection.client, connection.target, connection.server]
+        .iter()
+        .try_for_each(|end| write!(out, "{} {:04X} ", Full(end.ip()), end.port()))
+}
+
+/// The name of a protocol in connection listings: `IP` stands for all, and one that is not balanced has its number.
+pub(crate) fn protocol_name(number: u8) -> String {
+    match Protocol::from_number(number) {
+        Some(protocol) => String::from(protocol.name()),
+        None if number == 0 => String::from("IP"),
+        None => format!("IP_{number}"),
+    }
 }
 
 /// Totals (`/proc/net/ip_vs_stats`), in hexadecimal.

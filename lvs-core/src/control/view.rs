@@ -93,6 +93,8 @@ pub struct ConnectionView {
     pub timeout: Duration,
     /// What the persistence engine keeps with it.
     pub engine: Option<EngineView>,
+    /// True if synchronisation brought it.
+    pub synced: bool,
 }
 
 #[cfg(test)]
@@ -120,6 +122,7 @@ impl ConnectionView {
             expires,
             timeout,
             engine: None,
+            synced: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use super::Director;
-use super::services::{NO_SCHEDULER, check_server, check_service, plain};
+use super::services::{NO_SCHEDULER, check_service, plain};
 use crate::control::wanted::{self, WantedServer, WantedService};
 use crate::control::{flags, parse};
 use crate::error::{ApplyError, ControlError, RuleError};
@@ -204,7 +204,7 @@ impl Director {
             if Some(index) == twice {
                 return Err((index, ControlError::ServerExists));
             }
-            check_server(key, &server.spec, self.servers.kernel()).map_err(|error| (index, error))?;
+            self.check_server(key, &server.spec).map_err(|error| (index, error))?;
             if present.binary_search(&server.spec.address).is_err() {
                 self.check_new_server(key, server.spec.address).map_err(|error| (index, error))?;
             }

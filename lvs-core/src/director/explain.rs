@@ -156,8 +156,9 @@ impl Director {
     }
 
     fn course(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
-        if !self.control.services.is_enabled() {
-            return Course::ends(Found::Nothing, Verdict::Pass(PassReason::NotEnabled));
+        let hash = self.flows.table.hash(&parsed.tuple);
+        if let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, hash) {
+            return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
             if is_icmp(parsed) {
@@ -165,7 +166,7 @@ impl Director {
             }
             return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
-        match self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now) {
+        match self.flows.table.find(hash, &parsed.tuple, now) {
             Some((slot, Side::Server)) => self.course_out(packet, parsed, slot),
             _ if meta.hook == Hook::Forward => Course::ends(Found::Nothing, Verdict::Pass(PassReason::Forwarded)),
             Some((slot, Side::Client)) => match self.connection_for(slot, parsed) {
@@ -267,11 +268,11 @@ impl Director {
             Plan::Dr | Plan::AsIs => (Method::Dr, Rewrite::Ttl),
         };
         let verdict = Verdict::Forward(Forward {
-            next_hop: self.servers.spec(entry.server).address.ip(),
+            next_hop: self.next_hop(entry),
             direction: Direction::ToServer,
             method,
             connection: slot.map(|slot| self.flows.table.slab.id(slot)),
-            server: Some(self.servers.id(entry.server)),
+            server: (entry.server != NONE).then(|| self.servers.id(entry.server)),
         });
         Course { found, verdict: Some(verdict), rewrite: Some(rewrite) }
     }

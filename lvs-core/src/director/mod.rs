@@ -2,8 +2,9 @@
 //!
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
 //! `slow_start` lets weights grow, `options` is what can be switched on beyond the kernel,
-//! `transmit` decides what leaves, `icmp` takes errors from outside, `timers` is the passing of time, `explain` says what would happen; `services`,
-//! `views` and `tune` are the control plane: changing, showing, setting; `apply` changes whole configurations.
+//! `transmit` decides what leaves, `icmp` takes errors from outside, `timers` is the passing of time, `sync` tells other
+//! directors of connections, `explain` says what would happen; `services`, `views` and `tune` are the control plane:
+//! changing, showing, setting; `apply` changes whole configurations.
 
 mod apply;
 mod explain;
@@ -14,6 +15,7 @@ mod reasons;
 mod schedule;
 mod services;
 mod slow_start;
+mod sync;
 mod timers;
 mod track;
 mod transmit;
@@ -37,6 +39,7 @@ use crate::service::table::Services;
 use crate::service::trash::Trash;
 use crate::stats::Counters;
 use crate::stats::estimator::Estimator;
+use crate::sync::daemons::Daemons;
 use crate::time::Instant;
 use crate::timer::{Profiles, Timeouts};
 
@@ -73,10 +76,22 @@ pub struct Director {
     settings: Settings,
     reasons: ReasonCounts,
     drop_packet: DropPacket,
+    daemons: Daemons,
+    gate: Gate,
     /// The latest time seen.
     now: Instant,
     /// Identification of the next outer IPv4 header.
     identification: u16,
+}
+
+/// What the packet path asks before anything else: are packets taken at all?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    Open,
+    /// There never was a service.
+    NoService,
+    /// A synchronisation backup that leaves balancing to its master: only packets of servers are taken.
+    BackupOnly,
 }
 
 /// What is balanced: touched by the control plane, by new flows, and by nothing else.
@@ -178,6 +193,8 @@ impl Director {
             },
             reasons: ReasonCounts::default(),
             drop_packet: DropPacket::default(),
+            daemons: Daemons::default(),
+            gate: Gate::NoService,
             now: Instant::ZERO,
             identification: 0,
         })
@@ -188,6 +205,16 @@ impl Director {
     fn see(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
+    }
+
+    /// Settles, after a change to what it depends on, whether packets are taken.
+    fn open_or_close(&mut self) {
+        let backs_up = self.settings.tunables.backup_only != 0 && self.daemons.backup.is_some();
+        self.gate = match self.control.services.is_enabled() {
+            false => Gate::NoService,
+            true if backs_up => Gate::BackupOnly,
+            true => Gate::Open,
+        };
     }
 }
 

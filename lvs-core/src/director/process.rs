@@ -5,9 +5,9 @@
 //!                            -> or schedule -----+
 //! ```
 
-use super::Director;
-use super::icmp::is_icmp;
+use super::icmp::{ErrorCourse, is_icmp};
 use super::schedule::Scheduled;
+use super::{Director, Gate};
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Flags, Side};
 use crate::conn::slab::NONE;
@@ -168,9 +168,12 @@ impl Director {
         let family = parsed.tuple.family;
         match decision {
             Decision::ToServer { server, connection, method } => {
-                let next_hop = self.servers.live(server).address;
-                let server = Some(self.servers.id(server));
                 let direction = Direction::ToServer;
+                let Some((next_hop, id)) = self.servers.address_and_id(server) else {
+                    *verdict = self.to_unbound(connection, method, parsed);
+                    return;
+                };
+                let server = Some(id);
                 if connection == NONE {
                     *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection: None, server });
                 } else {
@@ -198,8 +201,10 @@ impl Director {
 
     #[inline]
     fn decide(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, hash: u64) -> Decision {
-        if !self.control.services.is_enabled() {
-            return Decision::Pass(PassReason::NotEnabled);
+        if self.gate != Gate::Open
+            && let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, hash)
+        {
+            return decision;
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
             return if is_icmp(parsed) { self.icmp(now, packet, meta, parsed) } else { decision };
@@ -210,6 +215,35 @@ impl Director {
             Some((slot, Side::Client)) => self.request(now, packet, meta, parsed, slot),
             None => self.opening(now, packet, meta, parsed),
         }
+    }
+
+    /// What becomes of a packet that is not even looked at, if that is so.
+    #[cold]
+    pub(super) fn at_gate(
+        &self,
+        now: Instant,
+        bytes: &[u8],
+        meta: Meta,
+        parsed: &Parsed,
+        hash: u64,
+    ) -> Option<Decision> {
+        let is_taken = match self.gate {
+            Gate::Open => true,
+            Gate::NoService => return Some(Decision::Pass(PassReason::NotEnabled)),
+            Gate::BackupOnly if not_balanced(parsed, meta.hook).is_some() => {
+                let is_error = is_icmp(parsed);
+                !is_error
+                    || matches!(
+                        self.error_course(now, bytes, meta, parsed),
+                        ErrorCourse::Done(_) | ErrorCourse::Follow { side: Side::Server, .. }
+                    )
+            }
+            Gate::BackupOnly => {
+                let found = self.flows.table.find(hash, &parsed.tuple, now);
+                meta.hook == Hook::Forward || matches!(found, Some((_, Side::Server)))
+            }
+        };
+        (!is_taken).then_some(Decision::Pass(PassReason::BackupOnly))
     }
 
     /// A packet of the client on a connection.
@@ -224,8 +258,10 @@ impl Director {
                 let old = self.flows.table.slab.id(slot);
                 let decision = self.opening(now, packet, meta, parsed);
                 // It may have gone already, to make room in a full table.
-                if let Some(slot) = self.flows.table.slab.find(old) {
-                    self.flows.expire(slot, &mut self.servers, now);
+                if let Some(slot) = self.flows.table.slab.find(old)
+                    && self.flows.expire(slot, &mut self.servers, now)
+                {
+                    self.offer_busy(now, slot);
                 }
                 match decision {
                     Decision::Pass(PassReason::NotAnOpening) => Decision::Pass(PassReason::ConnectionEnded),
@@ -275,7 +311,7 @@ impl Director {
     fn opening(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
         match self.schedule(now, meta, parsed) {
             Ok(Scheduled::Connection(slot)) => self.forward_in(now, packet, meta, parsed, slot),
-            Ok(Scheduled::OnePacket(entry)) => self.forward_once(packet, meta, parsed, entry),
+            Ok(Scheduled::OnePacket(entry)) => self.forward_once(now, packet, meta, parsed, entry),
             Err(refusal) => self.refuse(packet, parsed, refusal),
         }
     }

@@ -215,6 +215,7 @@ impl Director {
     fn admit(&mut self, now: Instant, mut entry: Entry, template: u32) -> Result<Scheduled, Refusal> {
         let server = entry.server;
         let scheduled = if entry.flags.contains(Flags::ONE_PACKET) {
+            entry.control = template;
             Scheduled::OnePacket(entry)
         } else {
             entry.touch(now);

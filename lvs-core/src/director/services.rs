@@ -79,6 +79,7 @@ impl Director {
             return Err(ControlError::ServiceExists);
         }
         let id = self.control.services.insert(spec, scheduler).ok_or(ControlError::Full)?;
+        self.open_or_close();
         let now = self.now;
         let service = self.control.services.get_mut(id.slot);
         let started = service.start_scheduler(&self.servers, now);
@@ -243,7 +244,7 @@ impl Director {
         let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let key = *self.control.services.get(slot).key();
-        check_server(&key, &spec, self.servers.kernel())?;
+        self.check_server(&key, &spec)?;
         if self.server_at(slot, spec.address).is_some() {
             return Err(ControlError::ServerExists);
         }
@@ -298,7 +299,7 @@ impl Director {
     pub fn edit_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
         let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
-        check_server(self.control.services.get(slot).key(), &spec, self.servers.kernel())?;
+        self.check_server(self.control.services.get(slot).key(), &spec)?;
         let (position, server) = self.server_at(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
         self.change_server(slot, position, spec);
         Ok(self.servers.id(server))
@@ -451,7 +452,7 @@ impl Director {
     }
 
     /// Position in the list, and slot, of a service's server.
-    fn server_at(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
+    pub(super) fn server_at(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
         let list = &self.control.services.get(service).list;
         let same = |server: &u32| {
             let known = self.servers.spec(*server).address;
@@ -485,6 +486,12 @@ impl Director {
             self.servers.get_mut(server).estimator.zero();
         }
         self.servers.revive(server, spec, id);
+    }
+
+    /// Refuses what no server of a service can be.
+    pub(super) fn check_server(&self, service: &ServiceKey, spec: &ServerSpec) -> Result<(), ControlError> {
+        self.check_family(service.family(), Family::of(spec.address.ip()))?;
+        check_server(service, spec, self.servers.kernel())
     }
 
     /// Refuses addresses that no server can have.
@@ -581,7 +588,7 @@ pub(super) fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, Contro
     Ok(spec)
 }
 
-pub(super) fn check_server(service: &ServiceKey, spec: &ServerSpec, kernel: Kernel) -> Result<(), ControlError> {
+fn check_server(service: &ServiceKey, spec: &ServerSpec, kernel: Kernel) -> Result<(), ControlError> {
     if Family::of(spec.address.ip()) != service.family() && spec.method != Method::Tun {
         return Err(ControlError::FamilyNeedsTunnel);
     }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Director;
+use crate::conn::flows::Ended;
 use crate::stats::Counters;
 use crate::stats::estimator::{TICK, TICKS_TO_REST};
 use crate::time::Instant;
@@ -44,7 +45,7 @@ impl Director {
         self.grow_weights(now);
         loop {
             let at = self.next_chore().map_or(now, |chore| chore.min(now));
-            if self.flows.advance(at, &mut budget, &mut self.servers) || !self.do_chores(at, &mut budget) {
+            if self.end_connections(at, &mut budget) || !self.do_chores(at, &mut budget) {
                 return Advanced { more: true };
             }
             if at == now && self.next_chore().is_none_or(|chore| chore > now) {
@@ -53,7 +54,19 @@ impl Director {
         }
     }
 
-    /// When [`advance`](Director::advance) has something to do next; `None` if nothing is to come.
+    /// Ends connections whose deadline has come; true if the budget was used up.
+    fn end_connections(&mut self, now: Instant, budget: &mut usize) -> bool {
+        loop {
+            match self.flows.advance(now, budget, &mut self.servers) {
+                Ended::All => return false,
+                Ended::More => return true,
+                Ended::NotYet { slot, at } => self.offer_busy(at, slot),
+            }
+        }
+    }
+
+    /// When [`advance`](Director::advance) or [`poll_sync`](Director::poll_sync) has something to do next; `None` if
+    /// nothing is to come.
     ///
     /// Ask again after every call that takes packets, time or commands. The answer may be early, never late.
     ///
@@ -74,7 +87,8 @@ impl Director {
         let flows = self.flows.wheel.next_deadline(&self.flows.table.slab);
         let schedulers = self.control.schedulers_at.filter(|&at| at < Instant::MAX);
         let growth = self.control.growth_at.filter(|&at| at < Instant::MAX);
-        [flows, self.next_chore(), schedulers, growth].into_iter().flatten().min()
+        let messages = self.daemons.master.as_ref().and_then(|master| master.next_deadline(self.now));
+        [flows, self.next_chore(), schedulers, growth, messages].into_iter().flatten().min()
     }
 
     /// Begins the two-second tick with the first service, and catches up after a long sleep: an average that has come

@@ -16,12 +16,19 @@ use crate::conn::flows::{bind, unbind};
 use crate::conn::slab::NONE;
 use crate::forward::nat::Translation;
 use crate::forward::{Plan, decrement_ttl, rewrite, tun};
+use crate::service::server::Live;
 use crate::service::{Method, Tunnel};
 use crate::time::Instant;
-use crate::verdict::{Direction, DropReason, PassReason, ReplyReason};
+use crate::verdict::{Direction, DropReason, Forward, PassReason, ReplyReason, Verdict};
 use crate::wire::icmp::{self, IcmpError};
 use crate::wire::packet::Packet;
 use crate::wire::parse::Parsed;
+
+/// Methods by their numbers. Of a connection without a server any can be there.
+const NAT: u16 = 0;
+const TUN: u16 = 2;
+const DR: u16 = 3;
+const BYPASS: u16 = 4;
 
 /// What a packet on its way to a server meets with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +64,17 @@ impl Director {
             self.flows.follow_up(slot, control, handshake == Handshake::Completed);
         }
         let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
-        self.send_in(packet, meta, parsed, &outcome, server, slot)
+        let decision = self.send_in(packet, meta, parsed, &outcome, server, slot);
+        if self.daemons.is_master() {
+            self.offer(now, slot, self.flows.table.slab.get(slot).in_packets.cast_signed());
+        }
+        decision
     }
 
     /// The packet of a connection that is over with it.
     pub(super) fn forward_once(
         &mut self,
+        now: Instant,
         packet: &mut Packet<'_>,
         meta: Meta,
         parsed: &Parsed,
@@ -75,6 +87,9 @@ impl Director {
         }
         let outcome = self.plan_in(&entry, parsed);
         let decision = self.send_in(packet, meta, parsed, &outcome, entry.server, NONE);
+        if entry.control != NONE {
+            self.offer_controller(now, entry.control);
+        }
         unbind(&entry, &mut self.servers);
         decision
     }
@@ -83,9 +98,58 @@ impl Director {
     #[inline(always)]
     pub(super) fn plan_in(&self, entry: &Entry, parsed: &Parsed) -> Outcome {
         if entry.server == NONE {
-            return Outcome::Refuse(Refusal::Drop(DropReason::NoServer));
+            return self.plan_unbound(entry, parsed);
         }
-        let live = self.servers.live(entry.server);
+        self.plan_to(entry, parsed, self.servers.live(entry.server))
+    }
+
+    /// The same for a connection that synchronisation brought and that no server here is known for.
+    #[cold]
+    fn plan_unbound(&self, entry: &Entry, parsed: &Parsed) -> Outcome {
+        let address = self.next_hop(entry);
+        let path = self.control.paths.get(&address).unwrap_or(&self.control.default_path);
+        let local = address.is_loopback() || self.settings.is_local(address);
+        match entry.flags.method_number() {
+            NAT | TUN | DR if local => self.plan_to(entry, parsed, &self.servers.stranger(address, path, local)),
+            NAT | DR => self.plan_to(entry, parsed, &self.servers.stranger(address, path, local)),
+            BYPASS if !local && !self.settings.local.is_empty() => {
+                self.plan_to(entry, parsed, &self.servers.stranger(address, path, local))
+            }
+            TUN | BYPASS => Outcome::Refuse(Refusal::Drop(DropReason::NoServer)),
+            _ => Outcome::Refuse(Refusal::Pass(PassReason::LocalServer)),
+        }
+    }
+
+    /// Where the packets of a client go: to the server, or past all servers to where they were going anyway.
+    pub(super) fn next_hop(&self, entry: &Entry) -> IpAddr {
+        if entry.server != NONE {
+            return self.servers.live(entry.server).address;
+        }
+        match entry.flags.method_number() {
+            BYPASS => entry.virtual_address().to_ip(entry.family()),
+            _ => entry.server_address().to_ip(entry.server_family()),
+        }
+    }
+
+    /// The verdict on a packet that leaves on a connection without a server.
+    #[cold]
+    pub(super) fn to_unbound(&self, connection: u32, method: Method, parsed: &Parsed) -> Verdict {
+        let known = connection != NONE;
+        Verdict::Forward(Forward {
+            next_hop: if known {
+                self.next_hop(self.flows.table.slab.get(connection))
+            } else {
+                parsed.tuple.destination.to_ip(parsed.tuple.family)
+            },
+            direction: Direction::ToServer,
+            method,
+            connection: known.then(|| self.flows.table.slab.id(connection)),
+            server: None,
+        })
+    }
+
+    #[inline(always)]
+    fn plan_to(&self, entry: &Entry, parsed: &Parsed, live: &Live) -> Outcome {
         if !live.reachable {
             return Outcome::Refuse(Refusal::Error(ReplyReason::NoRoute));
         }

@@ -61,6 +61,7 @@ impl Director {
         if drop_packet_written {
             self.drop_packet.tuned(&self.settings.tunables);
         }
+        self.open_or_close();
         let after = self.scheduler_tunables();
         if before != after {
             for service in self.control.services.iter_mut() {

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::Director;
 use crate::addr::{Addr, Family};
 use crate::conn::ConnId;
+use crate::conn::entry::Flags;
 use crate::conn::slab::NONE;
 use crate::control::{ConnectionView, Content, Listing, ServerView, ServiceView, TimeoutsView, listing, proc, save};
 use crate::error::ControlError;
@@ -109,6 +110,7 @@ impl Director {
             expires: entry.expires,
             timeout: Duration::from_millis(u64::from(entry.timeout_ms)),
             engine: None,
+            synced: entry.flags.contains(Flags::SYNCED),
         }
     }
 
@@ -191,7 +193,7 @@ impl Director {
                 let view = TimeoutsView { tcp: timeouts.tcp(), tcp_fin: timeouts.tcp_fin(), udp: timeouts.udp() };
                 Ok(listing::timeouts(&view))
             }
-            Content::Daemons => Ok(listing::daemons(&[])),
+            Content::Daemons => Ok(listing::daemons(&self.daemons())),
         }
     }
 
@@ -201,7 +203,8 @@ impl Director {
         Ok(alloc::vec![self.service_view(self.control.services.get(slot))])
     }
 
-    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn` or `ip_vs_stats`; `None` for other names.
+    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync` or
+    /// `ip_vs_stats`; `None` for other names.
     ///
     /// ```
     /// use lvs_core::{Config, Director};
@@ -215,6 +218,7 @@ impl Director {
         match name {
             "ip_vs" => Some(proc::services(&self.services())),
             "ip_vs_conn" => Some(proc::connections(&self.connections().collect::<Vec<_>>())),
+            "ip_vs_conn_sync" => Some(proc::synced_connections(&self.connections().collect::<Vec<_>>())),
             "ip_vs_stats" => Some(proc::stats(&self.counters(), &self.rates())),
             _ => None,
         }

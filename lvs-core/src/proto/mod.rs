@@ -31,6 +31,6 @@ pub(crate) fn state_name(entry: &Entry) -> &'static str {
         Some(Protocol::Tcp) => tcp::name(entry.state),
         Some(Protocol::Udp) => udp::NAME,
         Some(Protocol::Sctp) => sctp::name(entry.state),
-        None => "NONE",
+        None => "ERR!",
     }
 }

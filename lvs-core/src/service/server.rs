@@ -1,12 +1,12 @@
 //! What is kept of a real server: its description, and the small record that the packet path shares.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::key::{ServerId, ServiceId, ServiceKey};
 use super::spec::ServerSpec;
 use crate::addr::Addr;
-use crate::config::Kernel;
+use crate::config::{Kernel, Path};
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
 
@@ -206,6 +206,19 @@ impl Servers {
     #[inline]
     pub(crate) fn live(&self, slot: u32) -> &Live {
         &self.live[slot as usize]
+    }
+
+    /// Address and id; `None` for no server.
+    #[inline]
+    pub(crate) fn address_and_id(&self, slot: u32) -> Option<(IpAddr, ServerId)> {
+        let live = self.live.get(slot as usize)?;
+        Some((live.address, ServerId { slot, generation: live.generation }))
+    }
+
+    /// The record of a server that is none of a service: an address, and the way there.
+    pub(crate) fn stranger(&self, address: IpAddr, path: &Path, local: bool) -> Live {
+        let spec = ServerSpec::nat(SocketAddr::new(address, 0));
+        Live { mtu: path.mtu, reachable: path.reachable, local, ..Live::new(&spec, self.kernel) }
     }
 
     pub(crate) fn live_mut(&mut self, slot: u32) -> &mut Live {

@@ -55,11 +55,17 @@ impl Late {
         self.known = director.connections().map(|view| (key(&view), view)).collect();
     }
 
-    /// These connections as `/proc/net/ip_vs_conn` shows them, without the seconds left and with single blanks.
-    pub(super) fn rows(&self) -> Vec<String> {
+    /// These connections as `/proc/net/ip_vs_conn` shows them, or `ip_vs_conn_sync` with where they come from, without the
+    /// seconds left and with single blanks.
+    pub(super) fn rows(&self, with_origin: bool) -> Vec<String> {
         let row = |view: &ConnectionView| {
             let ends = [view.client, view.target, view.server].map(end).join(" ");
-            format!("{} {ends} {}", protocol_name(view.protocol), view.state)
+            let origin = match (with_origin, view.synced) {
+                (false, _) => "",
+                (true, false) => " LOCAL",
+                (true, true) => " SYNC",
+            };
+            format!("{} {ends} {}{origin}", protocol_name(view.protocol), view.state)
         };
         self.late.iter().map(|(view, _)| row(view)).collect()
     }
@@ -90,8 +96,12 @@ impl Late {
     }
 }
 
-fn protocol_name(number: u8) -> &'static str {
-    Protocol::from_number(number).map_or("IP", Protocol::name)
+fn protocol_name(number: u8) -> String {
+    match Protocol::from_number(number) {
+        Some(protocol) => protocol.name().to_string(),
+        None if number == 0 => "IP".to_string(),
+        None => format!("IP_{number}"),
+    }
 }
 
 /// An endpoint in hexadecimal digits: `0A000001 0050`.

@@ -16,17 +16,17 @@ pub(super) fn same_text(expected: &str, got: &str) -> Compared {
     if expected == got { Ok(()) } else { different(expected, got) }
 }
 
-/// `/proc/net/ip_vs_conn`: the same lines but for their order, the seconds left within one. Of the `late` ones the kernel
+/// `/proc/net/ip_vs_conn` and `ip_vs_conn_sync`: the same lines but for their order, the seconds left within one. Of the `late` ones the kernel
 /// may have any.
 pub(super) fn same_connections(expected: &str, got: &str, late: &[String]) -> Compared {
-    // Protocol, three endpoints of two columns, state, seconds; then what an engine keeps.
-    const SECONDS: usize = 8;
+    // Protocol, three endpoints of two columns, state, perhaps the origin, seconds; then what an engine keeps.
+    let seconds_at = if expected.lines().next().is_some_and(|title| title.contains("Origin")) { 9 } else { 8 };
     compare_rows(expected, got, late, 1, |line| {
         let mut words: Vec<&str> = line.split_whitespace().collect();
-        if words.len() <= SECONDS {
+        if words.len() <= seconds_at {
             return None;
         }
-        let seconds = words.remove(SECONDS).parse().ok()?;
+        let seconds = words.remove(seconds_at).parse().ok()?;
         Some((words.join(" "), seconds))
     })
 }

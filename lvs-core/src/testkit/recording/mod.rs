@@ -8,12 +8,14 @@
 //! Compared are: every byte of every packet, its next hop, and that there is one, or none; listings of services to the
 //! byte; listings of connections as sets, the seconds left within one. Not compared is what a kernel draws at random:
 //! the identification of IPv4 headers without "don't fragment", the flow label and the UDP source port of its own
-//! packets; and a connection whose time is over, while the kernel's timers may still be on their way (`late`).
+//! packets; and a connection whose time is over, while the kernel's timers may still be on their way (`late`). Of
+//! synchronisation messages the records are compared, over the whole recording (`sync`).
 
 mod host;
 mod late;
 mod listing;
 mod packet;
+mod sync;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +30,7 @@ use self::host::{Host, Way, answers_passed, is_host_error};
 use self::late::Late;
 use self::listing::Compared;
 use self::packet::{Fields, UDP, describe, error_for, from_hex, header_is_right, one_hop_on, reassemble};
+use self::sync::Sync;
 use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict};
 
 /// What playing a recording came to.
@@ -77,6 +80,7 @@ impl fmt::Display for Difference {
 /// [`Unreadable`] if the text is no recording.
 pub fn play(text: &str) -> Result<Report, Unreadable> {
     let mut player = Player::new();
+    let mut end = 0.0;
     let mut report = Report { steps: 0, differences: Vec::new() };
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |what: &str| Unreadable { line: number + 1, what: what.to_string() };
@@ -91,9 +95,14 @@ pub fn play(text: &str) -> Result<Report, Unreadable> {
             report.differences.push(Difference { step: report.steps, time_ms, action, expected, got });
         }
         report.steps += 1;
+        end = time + step["ms"].as_f64().unwrap_or(0.0);
     }
     if report.steps == 0 {
         return Err(Unreadable { line: 1, what: "no step at all".to_string() });
+    }
+    if let Err((expected, got)) = player.finish(end) {
+        let action = "all synchronisation messages".to_string();
+        report.differences.push(Difference { step: report.steps - 1, time_ms: end.to_string(), action, expected, got });
     }
     Ok(report)
 }
@@ -131,6 +140,7 @@ struct Player {
     /// The UDP source port of each flow's tunnel packets: one for each.
     tunnel_ports: BTreeMap<Vec<u8>, u16>,
     late: Late,
+    sync: Sync,
 }
 
 /// A frame that the kernel sent.
@@ -144,25 +154,57 @@ impl Player {
     fn new() -> Self {
         let config = Config { connections: 1 << 16, ..Config::with_seed(1) };
         let director = Director::new(config).expect("a table of 65536 connections can be built");
-        Self { director, host: Host::default(), tunnel_ports: BTreeMap::new(), late: Late::default() }
+        Self {
+            director,
+            host: Host::default(),
+            tunnel_ports: BTreeMap::new(),
+            late: Late::default(),
+            sync: Sync::default(),
+        }
     }
 
     /// Does one step; `None` if it is malformed.
     fn step(&mut self, op: &str, step: &Value, record: &Value, time_ms: f64) -> Option<Compared> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and short")]
-        let now = Instant::from_nanos((time_ms * 1e6) as u64);
-        while self.director.advance(now, usize::MAX).more {}
+        let now = instant(time_ms);
+        self.pass_time(now);
         self.late.passed(&self.director, now);
         let compared = self.compare(op, step, record, now);
         self.late.note(&self.director);
+        self.sync.note(&self.director, None);
+        self.sync.collect(&mut self.director, now);
         compared
+    }
+
+    /// Lets time pass; with a master daemon deadline by deadline, so that it is known what each brings about.
+    fn pass_time(&mut self, now: Instant) {
+        let mut latest = None;
+        while self.sync.has_master()
+            && let Some(at) = self.director.next_deadline().filter(|at| *at <= now && Some(*at) > latest)
+        {
+            while self.director.advance(at, usize::MAX).more {}
+            self.sync.note(&self.director, Some(at));
+            self.sync.collect(&mut self.director, at);
+            latest = Some(at);
+        }
+        while self.director.advance(now, usize::MAX).more {}
+        self.sync.note(&self.director, Some(now));
+        self.sync.collect(&mut self.director, now);
+    }
+
+    /// After the last step: what is compared over the whole recording.
+    fn finish(mut self, end_ms: f64) -> Compared {
+        self.pass_time(instant(end_ms));
+        self.sync.compare()
     }
 
     fn compare(&mut self, op: &str, step: &Value, record: &Value, now: Instant) -> Option<Compared> {
         if record["skipped"].as_bool() == Some(true) {
             return Some(Ok(()));
         }
-        let frames = frames(record)?;
+        let frames = match self.sync.take(frames(record)?) {
+            Ok(frames) => frames,
+            Err(unreadable) => return Some(Err(unreadable)),
+        };
         match op {
             "net" => self.host.add(step, &mut self.director).map(Ok),
             "sh" => Some(Ok(())),
@@ -175,7 +217,8 @@ impl Player {
                 let (file, expected) = (step["file"].as_str()?, record["stdout"].as_str()?);
                 let got = self.director.proc_file(file).unwrap_or_default();
                 Some(match file {
-                    "ip_vs_conn" => listing::same_connections(expected, &got, &self.late.rows()),
+                    "ip_vs_conn" => listing::same_connections(expected, &got, &self.late.rows(false)),
+                    "ip_vs_conn_sync" => listing::same_connections(expected, &got, &self.late.rows(true)),
                     "ip_vs" => listing::same_services(expected, &got),
                     _ => listing::same_text(expected, &got),
                 })
@@ -205,6 +248,10 @@ impl Player {
         let Some(fields) = Fields::read(&packet) else {
             return Err(("a readable packet".to_string(), describe(&packet)));
         };
+        if let Some(message) = self.sync.for_backup(&fields, &packet) {
+            let _ = self.director.receive_sync(now, message);
+            return nothing_left(frames);
+        }
         let is_ours = self.host.owns(fields.destination);
         let mut packet = packet;
         if !is_ours {
@@ -300,6 +347,11 @@ impl Frame {
     fn went(&self, way: &Way) -> bool {
         self.interface == way.interface && self.mac == way.mac
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times are positive and short")]
+fn instant(time_ms: f64) -> Instant {
+    Instant::from_nanos((time_ms * 1e6) as u64)
 }
 
 fn frames(record: &Value) -> Option<Vec<Frame>> {
