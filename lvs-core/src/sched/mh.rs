@@ -17,6 +17,18 @@ use crate::time::Instant;
 /// `mh`: the server that belongs to the client's address, and to its port if [`SchedulerFlags::PORT`] is set; changes
 /// to the service move few other clients.
 ///
+/// When one of so many servers leaves, at most so many of the other servers' clients get another server too
+/// (`tests/picks.rs` measures it):
+///
+/// | servers | of equal weight | of weights 1 to 4 |
+/// |---|---|---|
+/// | 3 | 0.2 % | 0.2 % |
+/// | 10 | 1.6 % | 1.7 % |
+/// | 50 | 2.9 % | 3.8 % |
+/// | 100 | 3.3 % | 2.1 % |
+///
+/// None at all when a server is quiesced by weight 0, which keeps its places. With `sh`, nearly all do.
+///
 /// If that server cannot take the flow the pick fails, unless [`SchedulerFlags::FALLBACK`] is set. A service may have
 /// up to 4093 servers.
 #[derive(Clone, Debug)]
