@@ -186,7 +186,7 @@ pub enum Checksum {
     /// Nothing: a packet with a wrong IPv4 header checksum is dropped.
     #[default]
     Unverified,
-    /// The IPv4 header checksum was found right.
+    /// The IPv4 header checksum was found right, on connections with a helper that of TCP too.
     Verified,
     /// As verified, and the transport checksum is left to the network card: the field holds the sum of the
     /// pseudo-header alone.

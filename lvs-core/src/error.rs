@@ -61,6 +61,10 @@ pub enum ControlError {
     GroupNotMulticast,
     /// There is not so much memory.
     OutOfMemory,
+    /// A port is named twice.
+    PortTwice,
+    /// A helper has at most eight ports.
+    TooManyPorts,
 }
 
 impl fmt::Display for ControlError {
@@ -93,6 +97,8 @@ impl fmt::Display for ControlError {
             }
             Self::GroupNotMulticast => "the group is not a multicast address",
             Self::OutOfMemory => "not enough memory",
+            Self::PortTwice => "a port is named twice",
+            Self::TooManyPorts => "a helper has at most eight ports",
         })
     }
 }

@@ -45,6 +45,7 @@ extern crate alloc;
 extern crate std;
 
 mod addr;
+mod app;
 mod config;
 mod conn;
 mod control;

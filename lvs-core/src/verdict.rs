@@ -144,7 +144,7 @@ reasons! {
         TtlExceeded = 10, "ttl-exceeded";
         /// The path leaves too small an MTU inside the tunnel.
         TunnelMtu = 11, "tunnel-mtu";
-        /// A tunnelled packet would be longer than IP allows.
+        /// A tunnelled packet, or one that a helper makes longer, would be longer than IP allows.
         TooLong = 12, "too-long";
         /// A real server on this host's loopback, or a packet from it to the outside.
         Loopback = 13, "loopback";
@@ -163,6 +163,13 @@ reasons! {
         NoErrorTarget = 19, "no-error-target";
         /// A packet for a tunnel whose source address was never told ([`Path::tunnel_source`](crate::Path)).
         NoTunnelSource = 20, "no-tunnel-source";
+        /// The TCP checksum of a packet that a helper has to read is wrong.
+        TransportChecksum = 21, "transport-checksum";
+        /// On a connection with a helper, a packet that cannot belong to the conversation: its sequence numbers are
+        /// outside of what both ends can have sent, so they cannot be corrected.
+        OutOfWindow = 22, "out-of-window";
+        /// A helper makes the packet longer, and there is room neither behind it nor in front of it.
+        NoTailroom = 23, "no-tailroom";
     }
 }
 

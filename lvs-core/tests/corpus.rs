@@ -38,6 +38,11 @@ fn rules_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn ftp_conversations_of_the_corpus_break_nothing() {
+    run_all("ftp", fuzz::ftp);
+}
+
+#[test]
 fn operations_of_the_corpus_break_nothing() {
     run_all("operations", fuzz::operations);
 }

@@ -68,19 +68,18 @@ families! {
     sctp_states_are_the_kernels: ["sctp-"], 7;
     icmp_errors_find_their_connection: ["icmp-"], 7;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 5;
+    ftp_data_finds_its_way: ["ftp-"], 11;
 }
 
-/// Families that need what is still to come (the FTP helper, the SIP engine), and in how many steps they
-/// differ without it. Fewer is progress: then the number here goes down; a family without any moves up.
+/// Recordings that need what is still to come (the SIP engine), and in how many steps they differ without it. Fewer is
+/// progress: then the number here goes down; without any they move up.
 #[test]
-fn families_still_to_come_differ_in_no_more_steps_than_is_known() {
-    for (family, known) in [("control-", 17), ("ftp-", 48)] {
-        let recordings = recordings(&[family]);
-        assert!(recordings.len() >= 3, "{family}");
-        let differ: usize =
-            recordings.iter().map(|(_, text)| play(text).expect("a readable recording").differences.len()).sum();
-        assert_eq!(differ, known, "{family}");
-    }
+fn what_is_still_to_come_differs_in_no_more_steps_than_is_known() {
+    let recordings = recordings(&["control-"]);
+    assert!(recordings.len() >= 3, "only {}", recordings.len());
+    let differ: usize =
+        recordings.iter().map(|(_, text)| play(text).expect("a readable recording").differences.len()).sum();
+    assert_eq!(differ, 17);
 }
 
 /// A recording of plain NAT with packets both ways and listings: every kind of step that a change can be made to.

@@ -76,7 +76,7 @@ pub enum lvs_drop_reason {
     LVS_DROP_TTL_EXCEEDED = 10,
     /// The path leaves too small an MTU inside the tunnel.
     LVS_DROP_TUNNEL_MTU = 11,
-    /// A tunnelled packet would be longer than IP allows.
+    /// A tunnelled packet, or one that a helper makes longer, would be longer than IP allows.
     LVS_DROP_TOO_LONG = 12,
     /// A real server on this host's loopback, or a packet from it to the outside.
     LVS_DROP_LOOPBACK = 13,
@@ -94,6 +94,12 @@ pub enum lvs_drop_reason {
     LVS_DROP_NO_ERROR_TARGET = 19,
     /// A packet for a tunnel whose source address was never told.
     LVS_DROP_NO_TUNNEL_SOURCE = 20,
+    /// The TCP checksum of a packet that a helper has to read is wrong.
+    LVS_DROP_TRANSPORT_CHECKSUM = 21,
+    /// On a connection with a helper, a packet whose sequence numbers are outside of the conversation.
+    LVS_DROP_OUT_OF_WINDOW = 22,
+    /// A helper makes the packet longer, and there is room neither behind it nor in front of it.
+    LVS_DROP_NO_TAILROOM = 23,
 }
 
 /// Why a packet is answered with an ICMP error.

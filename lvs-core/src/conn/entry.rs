@@ -45,6 +45,20 @@ impl Kind {
         Self(self.0 | Self::NO_CLIENT_PORT)
     }
 
+    /// The same once the port is known.
+    const fn with_client_port(self) -> Self {
+        Self(self.0 & !Self::NO_CLIENT_PORT)
+    }
+
+    /// True if the client's port is not known yet.
+    pub(crate) const fn lacks_client_port(self) -> bool {
+        self.0 & Self::NO_CLIENT_PORT != 0
+    }
+
+    pub(crate) const fn protocol(self) -> u8 {
+        self.0.to_le_bytes()[0]
+    }
+
     pub(crate) const fn family(self) -> Family {
         if self.0 & Self::V6 != 0 { Family::V6 } else { Family::V4 }
     }
@@ -67,11 +81,17 @@ impl Flags {
     pub(crate) const NO_OUTPUT: Self = Self(0x0080);
     /// Counted as inactive.
     pub(crate) const INACTIVE: Self = Self(0x0100);
+    /// The client's port is not known yet.
+    pub(crate) const NO_CLIENT_PORT: Self = Self(0x0800);
     /// One-packet scheduling.
     pub(crate) const ONE_PACKET: Self = Self(0x2000);
     /// The server is of another family than the client.
     pub(crate) const OTHER_FAMILY: Self = Self(0x4000);
-    /// The kernel's flags among these.
+    /// A helper looks at its packets.
+    pub(crate) const HELPED: Self = Self(0x8000);
+    /// What makes the packets of a client take the long way.
+    pub(crate) const UNUSUAL: Self = Self(Self::NO_CLIENT_PORT.0 | Self::HELPED.0);
+    /// The kernel's flags among these that travel.
     const KERNEL: u16 = 0x27a7;
 
     pub(crate) const fn with_method(method: Method) -> Self {
@@ -119,6 +139,11 @@ impl Flags {
 
     pub(crate) const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// True if it has one of the flags at least.
+    pub(crate) const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     pub(crate) const fn set(&mut self, other: Self) {
@@ -251,6 +276,9 @@ impl Entry {
         let (old, new) = (sum(ends.virtual_.0), sum(ends.server.0));
         let port = |p: u16| Sum::word(u32::from(p));
         let mut flags = flags;
+        if kind.lacks_client_port() {
+            flags.set(Flags::NO_CLIENT_PORT);
+        }
         if ends.family != ends.server_family {
             flags.set(Flags::OTHER_FAMILY);
         }
@@ -288,6 +316,12 @@ impl Entry {
         }
     }
 
+    /// The client's port has shown itself.
+    pub(crate) const fn learn_client_port(&mut self, port: u16) {
+        (self.client_port, self.kind) = (port, self.kind.with_client_port());
+        self.flags.clear(Flags::NO_CLIENT_PORT);
+    }
+
     /// What lies in the second cache line, to be prefetched.
     pub(crate) const fn second_line(&self) -> &[u32; 3] {
         &self.client_rest
@@ -306,7 +340,7 @@ impl Entry {
     }
 
     pub(crate) const fn protocol(&self) -> u8 {
-        self.kind.0.to_le_bytes()[0]
+        self.kind.protocol()
     }
 
     pub(crate) const fn family(&self) -> Family {
@@ -327,7 +361,7 @@ impl Entry {
     /// Flags with the kernel's values, of which some are part of the kind here.
     pub(crate) const fn kernel_flags(&self) -> u32 {
         let template = if self.is_template() { 0x1000 } else { 0 };
-        let no_port = if self.kind.0 & Kind::NO_CLIENT_PORT != 0 { 0x0800 } else { 0 };
+        let no_port = if self.kind.lacks_client_port() { 0x0800 } else { 0 };
         self.flags.to_kernel() as u32 | template | no_port
     }
 
@@ -382,7 +416,7 @@ impl Entry {
     }
 
     /// Where packets to the client come from.
-    fn sending_end(&self) -> (Addr, u16) {
+    pub(crate) fn sending_end(&self) -> (Addr, u16) {
         match self.method() {
             Method::Nat => (self.server_address(), self.server_port),
             Method::Dr | Method::Tun => self.virtual_end(),

@@ -10,6 +10,9 @@ use super::hash::HashKey;
 use super::room::Evictions;
 use super::slab::NONE;
 use super::table::Table;
+use crate::app::sessions::Sessions;
+use crate::flow::Protocol;
+use crate::service::Method;
 use crate::service::server::Servers;
 use crate::stats::Counters;
 use crate::sync::needed::never_told;
@@ -39,6 +42,8 @@ pub(crate) struct Flows {
     /// The slot that the next look for room begins with.
     pub(super) hand: u32,
     pub(crate) evictions: Evictions,
+    /// What helpers keep.
+    pub(crate) sessions: Sessions,
 }
 
 impl Flows {
@@ -51,12 +56,23 @@ impl Flows {
             counters: Vec::new(),
             hand: 0,
             evictions: Evictions::default(),
+            sessions: Sessions::default(),
         })
     }
 
-    /// Puts a connection into the table; `None` if it is full.
+    /// Puts a connection into the table, with its helper if its port has one; `None` if there is no room.
     pub(crate) fn add(&mut self, mut entry: Entry, servers: &mut Servers, now: Instant) -> Option<u32> {
+        if self.table.slab.is_full() {
+            return None;
+        }
         entry.told_until = never_told(now);
+        if self.is_helped(&entry) {
+            entry.flags.set(Flags::HELPED);
+            // A template is counted as a user of the helper, but no packet is its own.
+            if !entry.is_template() {
+                entry.helper = self.sessions.take()?;
+            }
+        }
         let slot = self.table.insert(entry)?;
         let Self { table, wheel, .. } = self;
         wheel.insert(&mut table.slab, slot, now);
@@ -68,6 +84,13 @@ impl Flows {
     pub(crate) fn bind_late(&mut self, slot: u32, server: u32, flags: Flags, servers: &mut Servers) {
         self.table.rekey(slot, |entry| (entry.server, entry.flags) = (server, flags));
         bind(self.table.slab.get(slot), servers);
+    }
+
+    /// Helpers look at translated TCP connections to their ports.
+    pub(crate) fn is_helped(&self, entry: &Entry) -> bool {
+        entry.method() == Method::Nat
+            && entry.protocol() == Protocol::Tcp.number()
+            && self.sessions.has(entry.virtual_port)
     }
 
     /// The connection is controlled by another from now on: that one does not end before.
@@ -105,6 +128,9 @@ impl Flows {
             let entry = self.table.slab.get(slot);
             let (control, dropped) = (entry.control, entry.timeout_ms == 0);
             unbind(entry, servers);
+            if entry.flags.contains(Flags::HELPED) {
+                self.sessions.give_back(entry.helper);
+            }
             self.table.remove(slot);
             if control == NONE {
                 return;
@@ -192,7 +218,7 @@ impl Flows {
 
     /// Bytes of memory of table, index and timers.
     pub(crate) fn memory(&self) -> usize {
-        self.table.memory() + self.wheel.memory()
+        self.table.memory() + self.wheel.memory() + self.sessions.memory()
     }
 }
 

@@ -21,13 +21,21 @@ pub(crate) struct Table {
     /// Whether there ever was a packet that is a request of one connection and a reply of another: the client of one is
     /// the server of the other. Until then the first connection found is the right one.
     crossed: bool,
+    /// How many connections have yet to learn their client's port.
+    unknown_ports: u32,
 }
 
 impl Table {
     /// Room for `capacity` connections; `None` if there is not so much memory.
     pub(crate) fn with_capacity(capacity: usize, key: HashKey) -> Option<Self> {
         let keys = capacity.checked_mul(2)?;
-        Some(Self { key, index: Index::with_capacity(keys)?, slab: Slab::with_capacity(capacity)?, crossed: false })
+        Some(Self {
+            key,
+            index: Index::with_capacity(keys)?,
+            slab: Slab::with_capacity(capacity)?,
+            crossed: false,
+            unknown_ports: 0,
+        })
     }
 
     /// The hash of a packet's flow.
@@ -112,6 +120,23 @@ impl Table {
         })
     }
 
+    /// The connection that waits for a client's packet from whatever port, and that this packet is for.
+    #[inline]
+    pub(crate) fn find_waiting(&self, tuple: &Tuple, now: Instant) -> Option<u32> {
+        if self.unknown_ports == 0 { None } else { self.find_request(&Tuple { source_port: 0, ..*tuple }, now) }
+    }
+
+    /// The connection that waits so, and whose server sends from there.
+    pub(crate) fn find_waiting_server(&self, tuple: &Tuple, now: Instant) -> Option<u32> {
+        self.index.find(self.hash(tuple)).find(|&slot| {
+            let entry = self.slab.get(slot);
+            entry.kind() == Kind::connection(tuple.family, tuple.protocol).without_client_port()
+                && entry.client() == tuple.destination
+                && entry.sending_end() == (tuple.source, tuple.source_port)
+                && !entry.is_over(now)
+        })
+    }
+
     /// The template of a client and a virtual endpoint.
     pub(crate) fn find_template(&self, kind: Kind, client: Addr, virtual_: (Addr, u16), now: Instant) -> Option<u32> {
         self.index.find(self.template_hash(kind, client, virtual_)).find(|&slot| {
@@ -148,6 +173,7 @@ impl Table {
     /// Puts an entry's keys into the index.
     fn link(&mut self, slot: u32) {
         let entry = self.slab.get(slot);
+        self.unknown_ports += u32::from(entry.kind().lacks_client_port());
         let (hash, server_hash) = (self.client_hash(entry), self.server_hash(entry));
         let Self { index, slab, crossed, .. } = self;
         let entry = slab.get(slot);
@@ -180,6 +206,7 @@ impl Table {
 
     fn unlink(&mut self, slot: u32) {
         let entry = self.slab.get(slot);
+        self.unknown_ports -= u32::from(entry.kind().lacks_client_port());
         let (client, server) = (self.client_hash(entry), self.server_hash(entry));
         self.index.remove(client, slot);
         if let Some(server) = server {

@@ -1,4 +1,5 @@
-//! The files of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats`, in the order of the tables.
+//! The files of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats`, `ip_vs_app`, in the order of the
+//! tables.
 
 use alloc::format;
 use alloc::string::String;
@@ -121,6 +122,16 @@ pub(crate) fn protocol_name(number: u8) -> String {
         None if number == 0 => String::from("IP"),
         None => format!("IP_{number}"),
     }
+}
+
+/// Helpers (`/proc/net/ip_vs_app`): ports, and the connections to each.
+pub(crate) fn helpers(users: &[(u16, usize)]) -> String {
+    let mut text = String::from("prot port    usecnt name\n");
+    users
+        .iter()
+        .try_for_each(|(port, count)| writeln!(text, "TCP  {port:<7} {count:<6} {:<17}", "ftp"))
+        .expect("a string takes everything");
+    text
 }
 
 /// Totals (`/proc/net/ip_vs_stats`), in hexadecimal.

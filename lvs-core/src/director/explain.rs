@@ -8,12 +8,14 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use super::Director;
+use super::helper::Control;
 use super::icmp::{ErrorCourse, as_opening, is_icmp, unanswered};
 use super::process::{Decision, Followed, not_balanced};
 use super::schedule::{Refusal, new_flow, no_destination, port_mismatch};
+use super::track::state_after;
 use super::transmit::{Outcome, plan_out};
 use crate::config::{Checksum, Hook, Meta};
-use crate::conn::entry::{Entry, Side};
+use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::slab::{ConnId, NONE};
 use crate::flow::Flow;
 use crate::forward::{Plan, obstacle};
@@ -167,25 +169,54 @@ impl Director {
             return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
         match self.flows.table.find(hash, &parsed.tuple, now) {
-            Some((slot, Side::Server)) => self.course_out(packet, parsed, slot),
+            Some((slot, Side::Server)) => self.course_out(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Course::ends(Found::Nothing, Verdict::Pass(PassReason::Forwarded)),
-            Some((slot, Side::Client)) => match self.connection_for(slot, parsed) {
-                Followed::Keep => {
-                    let entry = self.flows.table.slab.get(slot);
-                    self.course_in(packet, parsed, self.found(slot, Direction::ToServer), entry, Some(slot))
-                }
-                Followed::Drop => {
-                    Course::ends(self.found(slot, Direction::ToServer), Verdict::Drop(DropReason::ServerGone))
-                }
-                Followed::Shadow => self.course_new(now, packet, meta, parsed),
-                Followed::End => {
-                    let course = self.course_new(now, packet, meta, parsed);
-                    let ended = course.verdict == Some(Verdict::Pass(PassReason::NotAnOpening));
-                    let verdict = if ended { Some(Verdict::Pass(PassReason::ConnectionEnded)) } else { course.verdict };
-                    Course { verdict, ..course }
-                }
+            Some((slot, Side::Client)) => self.course_request(now, packet, meta, parsed, slot),
+            None => match self.flows.table.find_waiting(&parsed.tuple, now) {
+                Some(slot) => self.course_request(now, packet, meta, parsed, slot),
+                None => self.course_new(now, packet, meta, parsed),
             },
-            None => self.course_new(now, packet, meta, parsed),
+        }
+    }
+
+    /// A packet of the client on a connection.
+    fn course_request(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Course {
+        let found = self.found(slot, Direction::ToServer);
+        match self.connection_for(slot, parsed) {
+            Followed::Keep => {
+                let entry = self.flows.table.slab.get(slot);
+                let course = self.course_in(packet, parsed, found, entry, Some(slot));
+                self.course_helped(now, packet, meta, parsed, (slot, entry), course)
+            }
+            Followed::Drop => Course::ends(found, Verdict::Drop(DropReason::ServerGone)),
+            Followed::Shadow => self.course_new(now, packet, meta, parsed),
+            Followed::End => {
+                let course = self.course_new(now, packet, meta, parsed);
+                let ended = course.verdict == Some(Verdict::Pass(PassReason::NotAnOpening));
+                let verdict = if ended { Some(Verdict::Pass(PassReason::ConnectionEnded)) } else { course.verdict };
+                Course { verdict, ..course }
+            }
+        }
+    }
+
+    /// The same for a packet that is about to leave, with what a helper of its connection has to say.
+    fn course_helped(
+        &self,
+        now: Instant,
+        packet: &Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        (slot, entry): (u32, &Entry),
+        course: Course,
+    ) -> Course {
+        if !matches!(course.verdict, Some(Verdict::Forward(_))) || !entry.flags.contains(Flags::HELPED) {
+            return course;
+        }
+        let state = state_after(entry, parsed, self.settings.tunables.secure_tcp == 3);
+        let wish = self.hear_client(now, packet, meta, parsed, Control { slot, entry, state });
+        match wish.map_or_else(Some, |wish| wish.obstacle(true)) {
+            Some(reason) => Course::ends(course.found, Verdict::Drop(reason)),
+            None => course,
         }
     }
 
@@ -220,9 +251,15 @@ impl Director {
         }
     }
 
-    fn course_out(&self, packet: &Packet<'_>, parsed: &Parsed, slot: u32) -> Course {
+    fn course_out(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Course {
         let entry = self.flows.table.slab.get(slot);
         let (plan, found) = (plan_out(entry), self.found(slot, Direction::ToClient));
+        if entry.flags.contains(Flags::HELPED) {
+            let wish = self.hear_server(now, packet, meta, parsed, Control { slot, entry, state: entry.state });
+            if let Some(reason) = wish.map_or_else(Some, |wish| wish.obstacle(false)) {
+                return Course::ends(found, Verdict::Drop(reason));
+            }
+        }
         if let Some(reason) = obstacle(packet, parsed, &plan) {
             return Course::ends(found, Verdict::Drop(reason));
         }
@@ -310,12 +347,16 @@ impl Director {
             return Course::ends(found, self.refusal(packet, parsed, no_destination(service, parsed)));
         };
         let port = self.port_at(service, server, parsed, persistent);
-        let entry = self.new_connection(slot, server, port, parsed, meta);
+        let mut entry = self.new_connection(slot, server, port, parsed, meta);
         let needed = usize::from(!entry.is_one_packet()) + usize::from(persistent && template.is_none());
         if !self.flows.has_room(needed, template.unwrap_or(NONE), self.settings.admission, now) {
             return Course::ends(found, Verdict::Drop(DropReason::TableFull));
         }
-        self.course_in(packet, parsed, found, &entry, None)
+        if self.flows.is_helped(&entry) && !parsed.is_quoted {
+            entry.flags.set(Flags::HELPED);
+        }
+        let course = self.course_in(packet, parsed, found, &entry, None);
+        self.course_helped(now, packet, meta, parsed, (NONE, &entry), course)
     }
 
     fn choice(&self, service: u32, by_template: bool, server: Option<u32>) -> Choice {

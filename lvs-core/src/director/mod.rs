@@ -2,12 +2,14 @@
 //!
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
 //! `slow_start` lets weights grow, `options` is what can be switched on beyond the kernel,
-//! `transmit` decides what leaves, `icmp` takes errors from outside, `timers` is the passing of time, `sync` tells other
+//! `transmit` decides what leaves, `icmp` takes errors from outside, `helper` reads and changes what connections with a
+//! helper say, `timers` is the passing of time, `sync` tells other
 //! directors of connections, `explain` says what would happen; `services`, `views` and `tune` are the control plane:
 //! changing, showing, setting; `apply` changes whole configurations.
 
 mod apply;
 mod explain;
+mod helper;
 mod icmp;
 mod options;
 mod process;

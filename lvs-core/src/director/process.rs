@@ -213,6 +213,15 @@ impl Director {
             Some((slot, Side::Server)) => self.reply(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Decision::Pass(PassReason::Forwarded),
             Some((slot, Side::Client)) => self.request(now, packet, meta, parsed, slot),
+            None => self.unknown(now, packet, meta, parsed),
+        }
+    }
+
+    /// A packet that no connection has the ports of: one may wait for a client's packet from whatever port.
+    #[inline(never)]
+    fn unknown(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
+        match self.flows.table.find_waiting(&parsed.tuple, now) {
+            Some(slot) => self.request(now, packet, meta, parsed, slot),
             None => self.opening(now, packet, meta, parsed),
         }
     }

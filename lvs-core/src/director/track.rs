@@ -71,6 +71,13 @@ fn track_sctp(
     change(entry, state, established, established, servers)
 }
 
+/// The state that a client's TCP segment would bring a connection to.
+#[cold]
+pub(super) fn state_after(entry: &Entry, parsed: &Parsed, secure: bool) -> u8 {
+    let half = entry.flags.contains(Flags::NO_OUTPUT);
+    tcp::next(entry.state, if half { Input::ClientOnly } else { Input::Client }, parsed.tcp_flags, secure)
+}
+
 /// Which table a packet is looked up in. The first packet of the server ends the half conversation.
 #[inline]
 fn input(entry: &mut Entry, side: Side) -> Input {

@@ -63,8 +63,13 @@ impl Director {
         if shortened || control != NONE {
             self.flows.follow_up(slot, control, handshake == Handshake::Completed);
         }
-        let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
-        let decision = self.send_in(packet, meta, parsed, &outcome, server, slot);
+        let entry = self.flows.table.slab.get(slot);
+        let decision = if entry.flags.intersects(Flags::UNUSUAL) {
+            self.forward_unusual(now, packet, meta, parsed, slot)
+        } else {
+            let outcome = self.plan_in(entry, parsed);
+            self.send_in(packet, meta, parsed, &outcome, server, slot)
+        };
         if self.daemons.is_master() {
             self.offer(now, slot, self.flows.table.slab.get(slot).in_packets.cast_signed());
         }
@@ -296,7 +301,18 @@ impl Director {
         parsed: &Parsed,
         slot: u32,
     ) -> Decision {
-        let plan = plan_out(self.flows.table.slab.get(slot));
+        let entry = self.flows.table.slab.get(slot);
+        let plan = plan_out(entry);
+        let helped;
+        let parsed = if entry.flags.contains(Flags::HELPED) {
+            match self.help_server(now, packet, meta, parsed, slot) {
+                Ok(changed) => helped = changed,
+                Err(reason) => return Decision::Drop(reason),
+            }
+            &helped
+        } else {
+            parsed
+        };
         if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
             return Decision::Drop(reason);
         }

@@ -203,8 +203,8 @@ impl Director {
         Ok(alloc::vec![self.service_view(self.control.services.get(slot))])
     }
 
-    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync` or
-    /// `ip_vs_stats`; `None` for other names.
+    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats` or
+    /// `ip_vs_app`; `None` for other names.
     ///
     /// ```
     /// use lvs_core::{Config, Director};
@@ -220,7 +220,18 @@ impl Director {
             "ip_vs_conn" => Some(proc::connections(&self.connections().collect::<Vec<_>>())),
             "ip_vs_conn_sync" => Some(proc::synced_connections(&self.connections().collect::<Vec<_>>())),
             "ip_vs_stats" => Some(proc::stats(&self.counters(), &self.rates())),
+            "ip_vs_app" => Some(proc::helpers(&self.helper_users())),
             _ => None,
         }
+    }
+
+    /// The ports with a helper, and how many connections each has.
+    fn helper_users(&self) -> Vec<(u16, usize)> {
+        let slab = &self.flows.table.slab;
+        let users = |port: u16| {
+            let helped = |slot: &u32| slab.get(*slot).flags.contains(Flags::HELPED);
+            slab.slots().filter(helped).filter(|&slot| slab.get(slot).virtual_port == port).count()
+        };
+        self.ftp_ports().map(|port| (port, users(port))).collect()
     }
 }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use super::talk::{Talk, phrase};
 use crate::config::{Checksum, Config, Hook, Meta, Path};
 use crate::control::{Command, parse_line, parse_rules};
 use crate::director::{Director, Explanation, Found};
@@ -70,6 +71,32 @@ pub fn rules(data: &[u8]) {
     let mut loaded = self::director(16);
     if let Err(error) = loaded.load(&text) {
         points_into(&text, &error);
+    }
+}
+
+/// What both ends of an FTP control connection say: the first byte chooses the family and where they begin to count, then
+/// a byte says who speaks and how, and the following ones what: a phrase with a number in it, or so many bytes as they are.
+///
+/// # Panics
+/// If an end sees a gap in the other's stream or an acknowledgment of what it has not sent, if a checksum or a length is
+/// wrong, or if `explain` says something else than `process`.
+pub fn ftp(data: &[u8]) {
+    let Some((&settings, mut rest)) = data.split_first() else { return };
+    let start = if settings & 2 == 0 { 1000 } else { u32::MAX - u32::from(settings) };
+    let mut talk = Talk::established(settings & 1 == 1, start, start.wrapping_mul(5));
+    while let Some((&[how, what, low, high], after)) = rest.split_first_chunk() {
+        rest = after;
+        let from_client = how & 1 == 0;
+        if how & 6 == 6 {
+            talk.say_again(from_client);
+        } else if how & 8 == 0 {
+            let text = phrase(what, u16::from_le_bytes([low, high]));
+            talk.send(from_client, 0x18, text.as_bytes());
+        } else {
+            let (text, after) = rest.split_at(usize::from(what).min(rest.len()));
+            rest = after;
+            talk.send(from_client, 0x18, text);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod packets;
 mod pool;
 #[cfg(feature = "testkit")]
 pub mod recording;
+mod talk;
 
 pub use contract::Promises;
 pub use pool::TestPool;

@@ -100,6 +100,13 @@ impl Builder {
         self
     }
 
+    /// A TCP segment with these numbers: where it begins, and what it acknowledges.
+    #[must_use]
+    pub const fn numbers(mut self, sequence: u32, acknowledgment: u32) -> Self {
+        (self.sequence, self.acknowledgment) = (sequence, acknowledgment);
+        self
+    }
+
     /// TTL or hop limit.
     #[must_use]
     pub const fn ttl(mut self, ttl: u8) -> Self {

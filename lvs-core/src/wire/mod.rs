@@ -25,6 +25,15 @@ pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
     }
 }
 
+/// The same of four bytes.
+#[inline]
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4) {
+        Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
+        _ => 0,
+    }
+}
+
 /// Writes a big-endian number at an offset; outside of the packet it does nothing.
 #[inline]
 pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {

@@ -89,6 +89,29 @@ impl<'a> Packet<'a> {
         self.len = self.len.min(len);
     }
 
+    /// Replaces `removed` bytes at `at` by others. What is behind them moves towards the end of the buffer if there is
+    /// room, else what is in front of them into the headroom; false, and nothing done, if both together are too small.
+    pub(crate) fn splice(&mut self, at: usize, removed: usize, bytes: &[u8]) -> bool {
+        let Some(behind) = at.checked_add(removed).filter(|&behind| behind <= self.len) else { return false };
+        let grown = bytes.len().saturating_sub(removed);
+        let forward = grown.saturating_sub(self.tailroom());
+        if forward > self.offset {
+            return false;
+        }
+        let offset = self.offset - forward;
+        self.buffer.copy_within(self.offset + behind..self.offset + self.len, offset + at + bytes.len());
+        self.buffer.copy_within(self.offset..self.offset + at, offset);
+        self.len = self.len - removed + bytes.len();
+        self.offset = offset;
+        self.buffer[offset + at..offset + at + bytes.len()].copy_from_slice(bytes);
+        true
+    }
+
+    /// True if [`splice`](Self::splice) finds room for so many more bytes in a packet of `len`.
+    pub(crate) fn has_room_for(&self, len: usize, more: usize) -> bool {
+        self.buffer.len() - self.offset - len.min(self.len) + self.offset >= more
+    }
+
     /// True if the first `kept` bytes can stand behind `front` new ones somewhere in the buffer.
     pub(crate) fn has_room(&self, front: usize, kept: usize) -> bool {
         self.offset >= front || self.buffer.len() >= front + kept.min(self.len)
@@ -128,6 +151,7 @@ impl fmt::Debug for Packet<'_> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     #[test]
@@ -142,6 +166,24 @@ mod tests {
         let mut packet = Packet::new(&mut buffer, 10, 30).unwrap();
         assert!(!packet.grow_front(20));
         assert_eq!((packet.offset(), packet.len()), (10, 30));
+    }
+
+    #[test]
+    fn a_part_grows_backwards_first_and_then_into_the_headroom() {
+        for (tail, shown, offset) in [(9, "pac-KET-et", 4), (2, "pac-KET-et", 2), (0, "pac-KET-et", 0)] {
+            let mut buffer = std::vec![b'.'; 4 + 6 + tail];
+            buffer[4..10].copy_from_slice(b"packet");
+            let mut packet = Packet::new(&mut buffer, 4, 6).unwrap();
+            assert!(packet.has_room_for(6, 4) && !packet.has_room_for(6, 5 + tail));
+            assert!(packet.splice(3, 1, b"-KET-"));
+            assert_eq!((packet.bytes(), packet.offset()), (shown.as_bytes(), offset));
+        }
+        let mut buffer = *b".packet";
+        let mut packet = Packet::new(&mut buffer, 1, 6).unwrap();
+        assert!(!packet.splice(3, 1, b"---") && !packet.splice(3, 4, b"") && !packet.has_room_for(6, 2));
+        assert_eq!((packet.bytes(), packet.offset()), (&b"packet"[..], 1));
+        assert!(packet.splice(1, 4, b"") && packet.splice(0, 0, b"--"));
+        assert_eq!(packet.bytes(), b"--pt");
     }
 
     #[test]

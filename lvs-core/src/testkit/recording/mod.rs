@@ -207,7 +207,10 @@ impl Player {
         };
         match op {
             "net" => self.host.add(step, &mut self.director).map(Ok),
-            "sh" => Some(Ok(())),
+            "sh" => {
+                self.shell(step["cmd"].as_str()?);
+                Some(Ok(()))
+            }
             "ipvsadm" => Some(self.ipvsadm(step["args"].as_str()?, record)),
             "sysctl" => {
                 let set = self.director.set_tunable(step["key"].as_str()?, step["value"].as_str()?);
@@ -227,6 +230,17 @@ impl Player {
             "tx" => Some(self.transmit(step["if"].as_str()?, from_hex(step["hex"].as_str()?)?, &frames, now)),
             _ => None,
         }
+    }
+
+    /// A command of the host's: what it means for the director is that helpers are there from now on.
+    fn shell(&mut self, command: &str) {
+        let Some(arguments) = command.split(';').find_map(|command| command.trim().strip_prefix("modprobe ip_vs_ftp"))
+        else {
+            return;
+        };
+        let ports = arguments.trim().strip_prefix("ports=").unwrap_or("21");
+        let ports: Vec<u16> = ports.split(',').filter_map(|port| port.parse().ok()).collect();
+        self.director.set_ftp_ports(&ports).expect("ports that the kernel has taken");
     }
 
     fn ipvsadm(&mut self, args: &str, record: &Value) -> Compared {
