@@ -8,7 +8,7 @@ VENV := target/venv
 # Families of recordings that agree with the kernel in every step.
 FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp sync-master ftp
 
-.PHONY: test test-python test-python-if-there lint bench doc tools
+.PHONY: test test-python test-python-if-there lint bench bench-quick instructions doc tools
 
 test: tools lint
 	PROPTEST_RNG_SEED=1 $(CARGO) test --workspace --locked
@@ -17,6 +17,7 @@ test: tools lint
 	$(CARGO) build --release --locked --examples
 	target/release/examples/conformance $(foreach family,$(FAMILIES),lvs-core/tests/recordings/$(family)-*.jsonl.gz)
 	target/release/examples/balance
+	$(MAKE) instructions
 
 # The same where there is a Python that can make environments.
 test-python-if-there:
@@ -36,14 +37,23 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --locked
 	$(CARGO) check --manifest-path fuzz/Cargo.toml --locked
 
+# Times, into one table: BENCHMARKING.md says what to trust for what. Ten minutes, or half a minute of smaller tables.
 bench:
-	$(CARGO) bench --bench floors
-	$(CARGO) bench --bench schedulers
+	$(CARGO) bench --locked -p lvs-benches --bench suite
+
+bench-quick:
+	$(CARGO) bench --locked -p lvs-benches --bench suite -- quick
+
+# Instructions of a packet, compared with benches/instructions.txt; BLESS=1 writes that file anew.
+instructions:
+	$(CARGO) build --release --locked -p lvs-benches --bin instructions
+	target/release/instructions $(if $(BLESS),bless)
 
 doc:
 	$(CARGO) doc --workspace --no-deps --all-features
 
-# What a fresh Debian machine with Rust may lack: a second opinion on checksums in captures. The tests do without it.
+# What a fresh Debian machine with Rust may lack: a second opinion on checksums in captures, a counter of instructions.
+# The tests do without them.
 tools:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
@@ -52,3 +62,7 @@ tools:
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tcpdump >/dev/null; }; } || \
 	  echo "note: neither tshark nor tcpdump: their check of captures is left out"
+	@command -v valgrind >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind >/dev/null; }; } || \
+	  echo "note: no valgrind: instructions are not counted"

@@ -11,6 +11,8 @@ mod apply;
 mod explain;
 mod helper;
 mod icmp;
+#[cfg(any(test, feature = "testkit"))]
+mod lookup;
 mod options;
 mod process;
 mod reasons;

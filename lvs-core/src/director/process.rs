@@ -21,7 +21,7 @@ use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
 
 /// Packets that are looked ahead at: so many cache misses can be under way at once.
-const BURST: usize = 64;
+pub(super) const BURST: usize = 64;
 
 /// A packet after the first look: what it shows and the hash of its flow, or why it cannot be read.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,12 @@
 //! Tools for testing: schedulers, one's own included, and whole directors.
 //!
 //! `packets` builds packets, `pool` a service without a director, `contract` says what every scheduler keeps to,
-//! `recording` plays what a real kernel did, `fuzz` says what holds for any input.
+//! `recording` plays what a real kernel did, `fuzz` says what holds for any input,
+//! `lookup` searches for connections and does nothing else.
 
 pub mod contract;
 pub mod fuzz;
+pub mod lookup;
 pub mod packets;
 mod pool;
 #[cfg(feature = "testkit")]
