@@ -337,7 +337,7 @@ enum lvs_drop_reason
    */
   LVS_DROP_TRANSPORT_CHECKSUM = 21,
   /*
-   On a connection with a helper, a packet whose sequence numbers are outside of the conversation.
+   On a connection with a helper, a packet that acknowledges what was never said.
    */
   LVS_DROP_OUT_OF_WINDOW = 22,
   /*

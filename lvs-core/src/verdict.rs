@@ -165,8 +165,7 @@ reasons! {
         NoTunnelSource = 20, "no-tunnel-source";
         /// The TCP checksum of a packet that a helper has to read is wrong.
         TransportChecksum = 21, "transport-checksum";
-        /// On a connection with a helper, a packet that cannot belong to the conversation: its sequence numbers are
-        /// outside of what both ends can have sent, so they cannot be corrected.
+        /// On a connection with a helper, a packet that acknowledges what was never said: its numbers cannot be corrected.
         OutOfWindow = 22, "out-of-window";
         /// A helper makes the packet longer, and there is room neither behind it nor in front of it.
         NoTailroom = 23, "no-tailroom";

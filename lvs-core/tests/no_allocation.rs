@@ -163,3 +163,32 @@ fn no_packet_allocates() {
 fn the_counter_counts() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(7)))), 1);
 }
+
+#[test]
+fn the_ftp_helper_does_not_allocate() {
+    let mut director = Director::new(Config { connections: 16, ..Config::with_seed(7) }).unwrap();
+    director.set_ftp_ports(&[21]).unwrap();
+    director.load("-A -t 192.0.2.10:21 -s rr\n-a -t 192.0.2.10:21 -r 10.0.0.7 -m").unwrap();
+    let [client, virtual_, server] = ["198.51.100.7:40000", "192.0.2.10:21", "10.0.0.7:21"];
+    let segment = |source: &str, target: &str, numbers: (u32, u32), text: &str| {
+        let builder = Builder::new(Protocol::Tcp, source.parse().unwrap(), target.parse().unwrap());
+        builder.numbers(numbers.0, numbers.1).payload(text.as_bytes())
+    };
+    let packets = [
+        segment(client, virtual_, (1000, 0), "").syn(),
+        segment(server, client, (5000, 1001), "").flags(0x12),
+        segment(client, virtual_, (1001, 5001), "PASV\r\n"),
+        segment(server, client, (5001, 1007), "227 (10,0,0,7,200,1)\r\n"),
+        segment(client, virtual_, (1007, 5024), "PORT 198,51,100,7,200,1\r\n"),
+        segment("198.51.100.7:41000", "192.0.2.10:51201", (1, 0), "").syn(),
+    ];
+    for packet in packets {
+        let (mut buffer, len) = (packet.build_in(ROOM), packet.build().len());
+        let mut packet = Packet::new(&mut buffer, ROOM, len).unwrap();
+        let mut verdict = None;
+        let process = || verdict = Some(director.process(Instant::from_secs(1), &mut packet, Meta::default()));
+        assert_eq!(allocations_of(process), 0);
+        assert!(matches!(verdict, Some(Verdict::Forward(_))), "{verdict:?}");
+    }
+    assert_eq!(director.connection_count(), 3);
+}

@@ -68,7 +68,7 @@ families! {
     sctp_states_are_the_kernels: ["sctp-"], 7;
     icmp_errors_find_their_connection: ["icmp-"], 7;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 5;
-    ftp_data_finds_its_way: ["ftp-"], 11;
+    ftp_data_finds_its_way: ["ftp-"], 31;
 }
 
 /// Recordings that need what is still to come (the SIP engine), and in how many steps they differ without it. Fewer is

@@ -96,7 +96,7 @@ pub enum lvs_drop_reason {
     LVS_DROP_NO_TUNNEL_SOURCE = 20,
     /// The TCP checksum of a packet that a helper has to read is wrong.
     LVS_DROP_TRANSPORT_CHECKSUM = 21,
-    /// On a connection with a helper, a packet whose sequence numbers are outside of the conversation.
+    /// On a connection with a helper, a packet that acknowledges what was never said.
     LVS_DROP_OUT_OF_WINDOW = 22,
     /// A helper makes the packet longer, and there is room neither behind it nor in front of it.
     LVS_DROP_NO_TAILROOM = 23,

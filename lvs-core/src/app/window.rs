@@ -1,7 +1,8 @@
-//! Which segments belong to a conversation: those that both ends can have sent, seen from the middle.
+//! Which segments belong to a conversation: those that acknowledge nothing that was never said.
 //!
-//! Follows: Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (2001), as Linux does: the four bounds of
-//! its section on sequence numbers. A segment outside cannot be corrected.
+//! Follows: connection tracking in Linux 6.1.192, as far as it decides on the fate of a packet: of the four bounds of Guido
+//! van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (2001), only the upper one of acknowledgments makes a
+//! segment a stray. One beyond what its sender may send passes, but is not taken for something that was said.
 
 use super::segment::Segment;
 use super::sequence::{Correction, is_before};
@@ -13,65 +14,58 @@ pub(crate) struct End {
     sent: u32,
     /// Behind the last byte that it may send: what was acknowledged and the window that was announced with it.
     allowed: u32,
-    /// The largest window that it has announced; 0 until its first segment.
-    window: u32,
+    /// False until its first segment.
+    is_known: bool,
     /// By how much its windows are shifted (RFC 7323 section 2), if it has said so.
     scale: Option<u8>,
 }
 
-/// How far an acknowledgment may lie behind, at least.
-const OLDEST: u32 = 66_000;
-
 /// Whether a segment of `sender` to `receiver` belongs to their conversation, and both ends after it. `towards` is what
 /// the receiver's stream has gained: its acknowledgments count the sender's way.
 pub(crate) fn follow(sender: &mut End, receiver: &mut End, segment: &Segment, towards: &Correction) -> bool {
-    let end = segment.end();
-    if sender.window == 0 || segment.flags.syn() {
-        return begin(sender, receiver, segment, end);
+    if !sender.is_known {
+        begin(sender, receiver, segment);
+        return true;
+    }
+    if segment.flags.syn() {
+        // Sent again, or a new beginning: the other end decides.
+        return true;
     }
     let acknowledged = if segment.flags.ack() {
         segment.acknowledgment.wrapping_sub(towards.offset(segment.acknowledgment.wrapping_sub(1)))
     } else {
         receiver.sent
     };
-    let belongs = !is_before(sender.allowed, segment.sequence)
-        && !is_before(end, sender.sent.wrapping_sub(receiver.window))
-        && !is_before(receiver.sent, acknowledged)
-        && !is_before(acknowledged, receiver.sent.wrapping_sub(sender.window.max(OLDEST)));
-    if belongs {
-        let window = u32::from(segment.window) << sender.scale.unwrap_or(0);
-        sender.window = sender.window.max(window);
-        sender.sent = later(sender.sent, end);
-        let allowed = acknowledged.wrapping_add(window.max(1));
-        receiver.allowed = later(receiver.allowed, allowed);
+    if is_before(receiver.sent, acknowledged) {
+        return false;
     }
-    belongs
+    if !is_before(sender.allowed, segment.sequence) {
+        sender.sent = later(sender.sent, segment.end());
+        let window = u32::from(segment.window) << sender.scale.unwrap_or(0);
+        receiver.allowed = later(receiver.allowed, acknowledged.wrapping_add(window.max(1)));
+    }
+    true
 }
 
 /// The first segment of an end: one that opens the connection, or one from the middle of it.
-fn begin(sender: &mut End, receiver: &mut End, segment: &Segment, end: u32) -> bool {
-    if segment.flags.syn() && sender.window != 0 {
-        // Sent again, or a new beginning: the other end decides.
-        return true;
-    }
-    let window = u32::from(segment.window).max(1);
+fn begin(sender: &mut End, receiver: &mut End, segment: &Segment) {
+    let (sent, window) = (segment.end(), u32::from(segment.window).max(1));
     if segment.flags.syn() {
-        *sender = End { sent: end, allowed: end, window, scale: segment.scale };
-        if receiver.window == 0 {
-            return true;
+        *sender = End { sent, allowed: sent, is_known: true, scale: segment.scale };
+        if !receiver.is_known {
+            return;
         }
         if segment.scale.is_none() || receiver.scale.is_none() {
             // Windows are shifted only if both ends say so.
             (sender.scale, receiver.scale) = (None, None);
         }
     } else {
-        *sender = End { sent: end, allowed: end.wrapping_add(window), window, scale: None };
-    }
-    if receiver.window == 0 {
-        (receiver.sent, receiver.allowed) = (segment.acknowledgment, segment.acknowledgment);
+        *sender = End { sent, allowed: sent.wrapping_add(window), is_known: true, scale: None };
+        if !receiver.is_known {
+            (receiver.sent, receiver.allowed) = (segment.acknowledgment, segment.acknowledgment);
+        }
     }
     receiver.allowed = later(receiver.allowed, segment.acknowledgment.wrapping_add(window));
-    true
 }
 
 const fn later(a: u32, b: u32) -> u32 {

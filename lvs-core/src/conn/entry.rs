@@ -89,8 +89,10 @@ impl Flags {
     pub(crate) const OTHER_FAMILY: Self = Self(0x4000);
     /// A helper looks at its packets.
     pub(crate) const HELPED: Self = Self(0x8000);
+    /// The server's address is not that of its record.
+    pub(crate) const ELSEWHERE: Self = Self(0x1000);
     /// What makes the packets of a client take the long way.
-    pub(crate) const UNUSUAL: Self = Self(Self::NO_CLIENT_PORT.0 | Self::HELPED.0);
+    pub(crate) const UNUSUAL: Self = Self(Self::NO_CLIENT_PORT.0 | Self::HELPED.0 | Self::ELSEWHERE.0);
     /// The kernel's flags among these that travel.
     const KERNEL: u16 = 0x27a7;
 

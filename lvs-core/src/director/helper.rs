@@ -21,7 +21,7 @@ use crate::flow::Tuple;
 use crate::proto::tcp;
 use crate::service::Method;
 use crate::time::Instant;
-use crate::verdict::DropReason;
+use crate::verdict::{Direction, DropReason, Forward, Verdict};
 use crate::wire::ipv6;
 use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
@@ -67,8 +67,9 @@ impl Director {
     /// TCP connections to such a port that are forwarded by NAT are read from then on: the endpoints that PORT, EPRT,
     /// and the answers to PASV and EPSV name become connections under the control connection, and what a server
     /// announces is replaced by the virtual address (RFC 959, RFC 2428, as Linux 6.1.192 does). Their packets should
-    /// have 16 bytes of room behind or in front of them: an announcement may grow by so much. A segment that is
-    /// outside of both windows is dropped on its way to the server, as the kernel's connection tracking brings about.
+    /// have 16 bytes of room behind or in front of them: an announcement may grow by so much. A segment of
+    /// the client that acknowledges what was never said is dropped, as the kernel's connection tracking brings about;
+    /// data connections are not watched so closely.
     ///
     /// ```
     /// use lvs_core::{Config, Director};
@@ -116,7 +117,45 @@ impl Director {
         {
             return Decision::Drop(reason);
         }
-        self.send_in(packet, meta, parsed, &outcome, server, slot)
+        if matches!(outcome, Outcome::Refuse(_)) {
+            self.overhear_client(packet, meta, parsed, slot);
+        }
+        match self.send_in(packet, meta, parsed, &outcome, server, slot) {
+            Decision::ToServer { server, connection, method: Method::Nat } if flags.contains(Flags::ELSEWHERE) => {
+                Decision::Elsewhere { server, connection }
+            }
+            decision => decision,
+        }
+    }
+
+    /// A client's packet that goes no further was said all the same: the server will not see it, but numbers count.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn overhear_client(&mut self, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) {
+        let entry = self.flows.table.slab.get(slot);
+        if !entry.flags.contains(Flags::HELPED) || !parsed.is_tcp() {
+            return;
+        }
+        let record = entry.helper;
+        if let Ok((mut session, Some(segment))) = self.listen(packet, meta, parsed, entry)
+            && session.follow_client(&segment)
+            && let Some(kept) = self.flows.sessions.get_mut(record)
+        {
+            *kept = session;
+        }
+    }
+
+    /// The verdict on a packet to a server that is not where its service has it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn to_elsewhere(&self, server: u32, connection: u32) -> Verdict {
+        Verdict::Forward(Forward {
+            next_hop: self.next_hop(self.flows.table.slab.get(connection)),
+            direction: Direction::ToServer,
+            method: Method::Nat,
+            connection: Some(self.flows.table.slab.id(connection)),
+            server: Some(self.servers.id(server)),
+        })
     }
 
     fn help_client(
@@ -222,9 +261,9 @@ impl Director {
         };
         let text = ftp::announce(mode, shown.virtual_address(), shown.virtual_port);
         let (old, new) = (found.span.len(), text.as_bytes().len());
+        session.mode = Mode::Active;
         if belongs {
             may_be_resized(packet, parsed, old, new)?;
-            session.mode = Mode::Active;
             session.from_server.resized(segment.sequence, old, new);
         }
         let span = segment.payload + found.span.start..segment.payload + found.span.end;
@@ -293,6 +332,9 @@ impl Director {
         let ends = Ends { family, server_family, client, virtual_, server };
         let mut entry = Entry::new(kind, &ends, new_flags(method));
         entry.server = above.server;
+        if server.0 != above.server_address() {
+            entry.flags.set(Flags::ELSEWHERE);
+        }
         entry.mark = meta.mark;
         if !self.flows.has_room(1, control.slot, self.settings.admission, now) {
             return Err(DropReason::TableFull);

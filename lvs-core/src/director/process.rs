@@ -45,6 +45,11 @@ pub(super) enum Decision {
         method: Method,
     },
     /// Rewritten for the client of a connection.
+    /// The same, when the server is not where its service has it: an FTP server may announce another host.
+    Elsewhere {
+        server: u32,
+        connection: u32,
+    },
     ToClient {
         connection: u32,
     },
@@ -181,6 +186,7 @@ impl Director {
                     *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server });
                 }
             }
+            Decision::Elsewhere { server, connection } => *verdict = self.to_elsewhere(server, connection),
             Decision::ToClient { connection } => {
                 let entry = self.flows.table.slab.get(connection);
                 *verdict = Verdict::Forward(Forward {
@@ -256,11 +262,14 @@ impl Director {
     }
 
     /// A packet of the client on a connection.
-    #[inline]
+    #[inline(always)]
     fn request(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Decision {
         match self.connection_for(slot, parsed) {
             Followed::Keep => self.forward_in(now, packet, meta, parsed, slot),
-            Followed::Drop => Decision::Drop(DropReason::ServerGone),
+            Followed::Drop => {
+                self.overhear_client(packet, meta, parsed, slot);
+                Decision::Drop(DropReason::ServerGone)
+            }
             Followed::Shadow => self.opening(now, packet, meta, parsed),
             Followed::End => {
                 // The old connection still counts while a server is chosen, and is gone after the packet.

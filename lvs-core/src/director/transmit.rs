@@ -127,7 +127,8 @@ impl Director {
 
     /// Where the packets of a client go: to the server, or past all servers to where they were going anyway.
     pub(super) fn next_hop(&self, entry: &Entry) -> IpAddr {
-        if entry.server != NONE {
+        let elsewhere = entry.flags.contains(Flags::ELSEWHERE) && entry.method() == Method::Nat;
+        if entry.server != NONE && !elsewhere {
             return self.servers.live(entry.server).address;
         }
         match entry.flags.method_number() {

@@ -78,6 +78,10 @@ impl Talk {
         );
         if from_client {
             assert_eq!(arrived.text, text, "nobody changes what a client says");
+            if !text.is_empty() {
+                // A client that goes on has seen the answer: it is not said again.
+                self.server.last = None;
+            }
         }
         let len = |text: &[u8]| u32::try_from(text.len()).expect("a segment") + one;
         let (sender, receiver) = self.ends(from_client);
