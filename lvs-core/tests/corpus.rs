@@ -43,6 +43,11 @@ fn ftp_conversations_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn sync_messages_of_the_corpus_break_nothing() {
+    run_all("sync", fuzz::sync);
+}
+
+#[test]
 fn operations_of_the_corpus_break_nothing() {
     run_all("operations", fuzz::operations);
 }

@@ -160,6 +160,36 @@ fn no_packet_allocates() {
 }
 
 #[test]
+fn synchronisation_allocates_nothing() {
+    use lvs_core::{DaemonRole, DaemonSpec};
+    let [mut master, mut backup] = [DaemonRole::Master, DaemonRole::Backup].map(|role| {
+        let mut director = Director::new(Config { connections: 3000, path: path(), ..Config::with_seed(7) }).unwrap();
+        director.load(&rules("rr")).unwrap();
+        director.set_tunable("sync_threshold", "0 1").unwrap();
+        director.start_daemon(&DaemonSpec::new(role)).unwrap();
+        director
+    });
+    let start = Instant::from_secs(1);
+    let mut buffers: Vec<(Vec<u8>, Meta)> =
+        mixture().into_iter().map(|(bytes, meta)| ([&[0; ROOM], &bytes[..]].concat(), meta)).collect();
+    let mut taken = 0;
+    let allocations = allocations_of(|| {
+        for (n, (buffer, meta)) in buffers.iter_mut().enumerate() {
+            let now = start + Duration::from_millis(n as u64);
+            let len = buffer.len() - ROOM;
+            let _ = master.process(now, &mut Packet::new(buffer, ROOM, len).unwrap(), *meta);
+            while let Some(message) = master.poll_sync(now) {
+                let received = backup.receive_sync(now, message.bytes);
+                taken += received.created + received.updated;
+            }
+        }
+        while master.advance(start + Duration::from_secs(500), 50).more {}
+    });
+    assert_eq!(allocations, 0);
+    assert!(taken > 500, "{taken} records");
+}
+
+#[test]
 fn the_counter_counts() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(7)))), 1);
 }

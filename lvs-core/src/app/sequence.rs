@@ -15,6 +15,16 @@ pub(crate) struct Correction {
 }
 
 impl Correction {
+    /// Where the latest change was, the sum of all changes and that of those before it, as synchronisation tells them.
+    pub(crate) const fn parts(&self) -> [u32; 3] {
+        [self.at, self.after, self.before]
+    }
+
+    /// The same back again.
+    pub(crate) const fn from_parts([at, after, before]: [u32; 3]) -> Self {
+        Self { at, before, after }
+    }
+
     /// A segment that begins at `sequence`, as its sender counts, has changed its length from one to another.
     pub(crate) const fn resized(&mut self, sequence: u32, from: usize, to: usize) {
         let by = difference(from, to);

@@ -83,7 +83,33 @@ impl Flows {
     /// Binds a connection to a server that it had none of; its method may be another from now on.
     pub(crate) fn bind_late(&mut self, slot: u32, server: u32, flags: Flags, servers: &mut Servers) {
         self.table.rekey(slot, |entry| (entry.server, entry.flags) = (server, flags));
+        self.help_late(slot);
         bind(self.table.slab.get(slot), servers);
+    }
+
+    /// With another method a helper comes or goes.
+    fn help_late(&mut self, slot: u32) {
+        let entry = self.table.slab.get(slot);
+        let (has, needs) = (entry.flags.contains(Flags::HELPED), self.is_helped(entry));
+        let record = match (has, needs, entry.is_template()) {
+            (true, false, _) => {
+                self.sessions.give_back(entry.helper);
+                NONE
+            }
+            (false, true, true) => NONE,
+            (false, true, false) => match self.sessions.take() {
+                Some(record) => record,
+                None => return,
+            },
+            _ => return,
+        };
+        let entry = self.table.slab.get_mut(slot);
+        entry.helper = record;
+        if needs {
+            entry.flags.set(Flags::HELPED);
+        } else {
+            entry.flags.clear(Flags::HELPED);
+        }
     }
 
     /// Helpers look at translated TCP connections to their ports.

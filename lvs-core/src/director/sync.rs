@@ -8,13 +8,14 @@ use core::net::SocketAddr;
 use super::Director;
 use super::transmit::new_flags;
 use crate::addr::{Addr, Family};
+use crate::app::sequence::Correction;
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::slab::NONE;
 use crate::control::{DaemonRole, DaemonSpec, DaemonView};
 use crate::error::ControlError;
 use crate::flow::{Protocol, Tuple};
 use crate::sync::master::Telling;
-use crate::sync::message::{Message, Record, Rejected, Sequences, flag};
+use crate::sync::message::{Message, Record, Rejected, Sequence, Sequences, flag};
 use crate::sync::needed::{Rules, is_needed};
 use crate::sync::{SyncCounts, SyncIgnored, SyncMessage, SyncReceived, Version, backup};
 use crate::time::Instant;
@@ -254,21 +255,28 @@ impl Director {
         }
     }
 
-    /// How a helper adjusts the sequence numbers of a connection: none does yet.
-    #[expect(clippy::unused_self, clippy::missing_const_for_fn, reason = "helpers are still to come")]
-    fn sequences_of(&self, _entry: &Entry) -> Option<Sequences> {
-        None
+    /// How a helper corrects the sequence numbers of a connection, if it does.
+    fn sequences_of(&self, entry: &Entry) -> Option<Sequences> {
+        let helped = entry.flags.contains(Flags::HELPED);
+        let session = self.flows.sessions.get(entry.helper).filter(|session| helped && session.is_corrected())?;
+        Some(Sequences {
+            incoming: Sequence::from_parts(session.from_client.parts()),
+            outgoing: Sequence::from_parts(session.from_server.parts()),
+        })
     }
 }
 
 /// A connection as a record. The flags that go with sequence numbers are told only together with these.
 fn record_of(entry: &Entry, sequences: Option<Sequences>) -> Record<'static> {
     let family = entry.family();
-    let without = if sequences.is_some() { 0 } else { flag::SEQUENCES };
+    let corrected = sequences.map_or(0, |Sequences { incoming, outgoing }| {
+        let flag = |flag: u32, sequence: Sequence| if sequence == Sequence::default() { 0 } else { flag };
+        flag(flag::INCOMING, incoming) | flag(flag::OUTGOING, outgoing)
+    });
     Record {
         family,
         protocol: entry.protocol(),
-        flags: entry.kernel_flags() & !without,
+        flags: entry.kernel_flags() & !flag::SEQUENCES | corrected,
         state: u16::from(entry.state),
         client: (entry.client(), entry.client_port),
         virtual_: (mark_first(entry.protocol(), family, entry.virtual_address()), entry.virtual_port),
@@ -314,7 +322,7 @@ impl Director {
             None => (self.create(now, record)?, Taken::Created),
         };
         if let Some(sequences) = record.sequences {
-            self.set_sequences(slot, sequences);
+            self.set_sequences(slot, record.flags, sequences);
         }
         let timeout = self.timeout_of(record, state);
         let entry = self.flows.table.slab.get_mut(slot);
@@ -333,13 +341,9 @@ impl Director {
             let kind = Kind::template(record.family, record.protocol);
             return Ok(self.flows.table.find_template(kind, record.client.0, (target, record.virtual_.1), now));
         }
-        let mut tuple = tuple_of(record);
-        let mut found = self.flows.table.find_request(&tuple, now);
-        if found.is_none() {
-            tuple.source_port = 0;
-            found = self.flows.table.find_request(&tuple, now);
-        }
-        let Some(slot) = found else { return Ok(None) };
+        let tuple = tuple_of(record);
+        let found = self.flows.table.find_request(&tuple, now);
+        let Some(slot) = found.or_else(|| self.flows.table.find_waiting(&tuple, now)) else { return Ok(None) };
         let entry = self.flows.table.slab.get(slot);
         if (entry.server_address(), entry.server_port) == record.server {
             return Ok(Some(slot));
@@ -435,9 +439,21 @@ impl Director {
         }
     }
 
-    /// Takes over how sequence numbers are adjusted: there is no helper yet that does.
-    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "helpers are still to come")]
-    const fn set_sequences(&mut self, _slot: u32, _sequences: Sequences) {}
+    /// Takes over how sequence numbers are corrected, in the directions that the record's flags name, if the connection
+    /// has a helper here.
+    fn set_sequences(&mut self, slot: u32, flags: u32, sequences: Sequences) {
+        let entry = self.flows.table.slab.get(slot);
+        if !entry.flags.contains(Flags::HELPED) {
+            return;
+        }
+        let told = |flag: u32, sequence: Sequence| {
+            Correction::from_parts(if flags & flag != 0 { sequence.parts() } else { [0; 3] })
+        };
+        if let Some(session) = self.flows.sessions.get_mut(entry.helper) {
+            session.from_client = told(flag::INCOMING, sequences.incoming);
+            session.from_server = told(flag::OUTGOING, sequences.outgoing);
+        }
+    }
 }
 
 /// A record's connection as a packet of its client shows it.

@@ -23,8 +23,10 @@ pub(crate) const RECORD_MAX: usize = 72 + (2 + SEQUENCES) + (2 + ENGINE_DATA_MAX
 /// Flags of connections, with the kernel's values.
 pub(crate) mod flag {
     pub(crate) const INACTIVE: u32 = 0x0100;
-    /// Sequence numbers are adjusted, in one direction or both.
-    pub(crate) const SEQUENCES: u32 = 0x0600;
+    /// Sequence numbers of the server's bytes are corrected, or of the client's.
+    pub(crate) const OUTGOING: u32 = 0x0200;
+    pub(crate) const INCOMING: u32 = 0x0400;
+    pub(crate) const SEQUENCES: u32 = OUTGOING | INCOMING;
     pub(crate) const NO_CLIENT_PORT: u32 = 0x0800;
     pub(crate) const TEMPLATE: u32 = 0x1000;
     pub(crate) const ONE_PACKET: u32 = 0x2000;
@@ -36,6 +38,16 @@ pub(crate) struct Sequence {
     pub(crate) start: u32,
     pub(crate) delta: u32,
     pub(crate) previous_delta: u32,
+}
+
+impl Sequence {
+    pub(crate) const fn parts(self) -> [u32; 3] {
+        [self.start, self.delta, self.previous_delta]
+    }
+
+    pub(crate) const fn from_parts([start, delta, previous_delta]: [u32; 3]) -> Self {
+        Self { start, delta, previous_delta }
+    }
 }
 
 /// Both directions.

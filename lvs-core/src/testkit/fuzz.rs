@@ -10,10 +10,11 @@ use core::time::Duration;
 
 use super::talk::{Talk, phrase};
 use crate::config::{Checksum, Config, Hook, Meta, Path};
-use crate::control::{Command, parse_line, parse_rules};
+use crate::control::{Command, DaemonRole, DaemonSpec, parse_line, parse_rules};
 use crate::director::{Director, Explanation, Found};
 use crate::error::RuleError;
 use crate::service::ServiceKey;
+use crate::sync::SyncReceived;
 use crate::time::Instant;
 use crate::verdict::{Forward, Verdict};
 use crate::wire::Packet;
@@ -139,6 +140,59 @@ pub fn operations(data: &[u8]) {
     }
     loads_what_it_saved(&director);
     count_connections(&mut director, now);
+}
+
+/// Synchronisation messages at a backup that is a master too, with packets in between.
+///
+/// The input is a sequence of pieces: a byte that says what, a byte of time, a byte of length, and the bytes. What: a message
+/// as it is, one whose header is put right (version 0 or 1, with as many records as the upper bits say), or a packet.
+///
+/// # Panics
+/// If what the master sends is refused by another backup, or connections are not counted right.
+pub fn sync(data: &[u8]) {
+    let Some((&settings, mut rest)) = data.split_first() else { return };
+    let mut director = director(16);
+    if settings & 1 == 0 {
+        director.load(SERVICES_OF_ONE_FAMILY).expect("rules");
+    }
+    let _ = director.set_tunable("sync_threshold", "0 1");
+    let _ = director.set_tunable("sync_version", if settings & 2 == 0 { "1" } else { "0" });
+    let mut other = self::director(16);
+    for (director, role) in [(&mut director, DaemonRole::Backup), (&mut other, DaemonRole::Backup)] {
+        director.start_daemon(&DaemonSpec::new(role)).expect("the first of its role");
+    }
+    director.start_daemon(&DaemonSpec::new(DaemonRole::Master)).expect("the first of its role");
+    let mut now = Instant::from_secs(1);
+    while let Some((&[what, time, len], after)) = rest.split_first_chunk() {
+        let (bytes, after) = after.split_at(usize::from(len).min(after.len()));
+        rest = after;
+        now += Duration::from_millis(u64::from(time).pow(2));
+        let (count, whole) = (what >> 2, len.wrapping_add(8));
+        let _ = match what & 3 {
+            0 => director.receive_sync(now, bytes),
+            1 if bytes.len() == usize::from(len) && len < 248 => {
+                director.receive_sync(now, &[&[0, 0, 0, whole, count, 1, 0, 0], bytes].concat())
+            }
+            2 if bytes.len() == usize::from(len) && len < 248 => {
+                director.receive_sync(now, &[&[count, 0, 0, len + 4], bytes].concat())
+            }
+            _ => {
+                Control(what | 0x80).process(&mut director, now, bytes);
+                SyncReceived::default()
+            }
+        };
+        while director.advance(now, 100).more {}
+        while let Some(message) = director.poll_sync(now) {
+            let received = other.receive_sync(now, message.bytes);
+            assert_eq!(received.refused, None, "{:02x?}", message.bytes);
+        }
+        assert_eq!(
+            director.proc_file("ip_vs_conn_sync").map(|text| text.lines().count()),
+            Some(director.connections().count() + 1)
+        );
+    }
+    count_connections(&mut director, now);
+    count_connections(&mut other, now);
 }
 
 /// How a packet comes: mark in the lowest 3 bits, then a bit for the hook, two for what is known of checksums (the fourth
@@ -275,6 +329,17 @@ const SERVICES: &str = "\
 -a -f 4 -6 -r fd00::4 -i --tun-type gue --tun-port 6080
 -A -f 5 -s dh
 -a -f 5 -r 10.0.0.5 -m -w 0
+";
+
+const SERVICES_OF_ONE_FAMILY: &str = "\
+-A -t 192.0.2.10:80 -s rr
+-a -t 192.0.2.10:80 -r 10.0.0.1:8080 -m
+-a -t 192.0.2.10:80 -r 10.0.0.2 -g
+-A -u [2001:db8:c::10]:53 -s rr -p 60
+-a -u [2001:db8:c::10]:53 -r [fd00::1]:5353 -m
+-A -f 2 -s wlc -p 60
+-a -f 2 -r 10.0.0.2 -g -x 3
+-a -f 2 -r 10.0.0.3 -i
 ";
 
 const TUNABLES: [(&str, &str); 7] = [

@@ -104,6 +104,10 @@ impl Host {
         director.set_client_side_addresses(towards_clients.0, towards_clients.1);
     }
 
+    pub(super) fn has(&self, interface: &str) -> bool {
+        self.interfaces.iter().any(|i| i.name == interface)
+    }
+
     pub(super) fn mark(&self, interface: &str) -> u32 {
         self.interfaces.iter().find(|i| i.name == interface).map_or(0, |i| i.mark)
     }

@@ -244,6 +244,9 @@ impl Player {
     }
 
     fn ipvsadm(&mut self, args: &str, record: &Value) -> Compared {
+        if let Some(interface) = daemon_interface(args).filter(|interface| !self.host.has(interface)) {
+            return same_status(record, false, &format!("no interface {interface}"));
+        }
         let run = self.director.run(args);
         let refused = run.as_ref().err().map(ToString::to_string);
         same_status(record, run.is_ok(), refused.as_deref().unwrap_or("done"))?;
@@ -416,6 +419,13 @@ fn flow_key(packet: &[u8]) -> Option<Vec<u8>> {
     let fields = Fields::read(packet)?;
     let ports = packet.get(fields.transport..fields.transport + 4)?;
     Some([format!("{} {} {}", fields.source, fields.destination, fields.protocol).as_bytes(), ports].concat())
+}
+
+/// The interface that a synchronisation daemon is to use: it has to be there, and the library knows of none.
+fn daemon_interface(args: &str) -> Option<&str> {
+    let mut words = args.split_whitespace();
+    words.next().filter(|word| *word == "--start-daemon")?;
+    Some(words.find(|word| *word == "--mcast-interface").and_then(|_| words.next()).unwrap_or("eth0"))
 }
 
 fn vec_with_room(packet: &[u8]) -> Vec<u8> {
