@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lvs_core::testkit::packets;
 use lvs_core::{
-    Config, ControlError, Director, FlowState, Found, Instant, Listing, Meta, Packet, SctpState, ServerSpec, ServiceId,
-    ServiceOptions, ServiceSpec, SlowStart, TcpState, Timeouts, Verdict,
+    Config, ControlError, DaemonRole, DaemonSpec, Director, FlowState, Found, Instant, Listing, Meta, Packet,
+    SctpState, ServerSpec, ServiceId, ServiceOptions, ServiceSpec, SlowStart, TcpState, Timeouts, Verdict,
 };
 
 const ROOM: usize = 64;
@@ -121,6 +121,23 @@ fn connections_of_a_removed_server_keep_the_timeouts_of_its_service() {
     director.set_service_options(other, options).unwrap();
     let _ = send(&mut director, now, &packets::udp("10.0.0.1:53", "198.51.100.1:1").build());
     assert_eq!(timeout(&director), Duration::from_secs(10));
+}
+
+#[test]
+fn a_connection_that_synchronisation_tells_of_has_the_timeouts_of_its_service() {
+    let mut director = director();
+    let service = web(&mut director, "rr");
+    director.add_server(service, server(101)).unwrap();
+    let options = ServiceOptions { timeouts: Some(quick()), ..ServiceOptions::default() };
+    director.set_service_options(service, options).unwrap();
+    director.start_daemon(&DaemonSpec::new(DaemonRole::Backup)).unwrap();
+    // Established, from 198.51.100.1:1001 to 192.0.2.10:80 at 10.0.0.101:80, and nothing said of its timeout.
+    let message = [
+        0, 0, 0, 44, 1, 1, 0, 0, 0, 6, 0, 36, 0, 0, 0, 0, 0, 1, 3, 233, 0, 80, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 198, 51,
+        100, 1, 192, 0, 2, 10, 10, 0, 0, 101,
+    ];
+    assert_eq!(director.receive_sync(Instant::ZERO, &message).created, 1);
+    assert_eq!(timeout(&director), Duration::from_secs(20));
 }
 
 #[test]

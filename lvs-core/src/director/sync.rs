@@ -324,7 +324,7 @@ impl Director {
         if let Some(sequences) = record.sequences {
             self.set_sequences(slot, record.flags, sequences);
         }
-        let timeout = self.timeout_of(record, state);
+        let timeout = self.timeout_of(record, state, self.flows.table.slab.get(slot).server);
         let entry = self.flows.table.slab.get_mut(slot);
         (entry.state, entry.told_state) = (state, state);
         entry.in_packets = self.settings.tunables.sync_threshold.0.cast_unsigned();
@@ -426,11 +426,11 @@ impl Director {
         flags
     }
 
-    fn timeout_of(&self, record: &Record<'_>, state: u8) -> u32 {
+    fn timeout_of(&self, record: &Record<'_>, state: u8, server: u32) -> u32 {
         if record.timeout > 0 {
             return record.timeout.saturating_mul(1_000);
         }
-        let timeouts = &self.settings.timeouts;
+        let timeouts = self.settings.timeouts_of(server, &self.servers);
         match Protocol::from_number(record.protocol).filter(|_| !record.is_template()) {
             Some(Protocol::Tcp) => timeouts.tcp_ms(state),
             Some(Protocol::Udp) => timeouts.udp_ms(),
