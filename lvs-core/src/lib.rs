@@ -30,6 +30,8 @@
 //!   [`Director::explain`] says where a packet would go, and changes nothing.
 //! - **Memory** for connections is fixed by [`Config::connections`]; a full table refuses new ones, or drops half-open ones
 //!   for them ([`Admission`]).
+//! - **Beyond the kernel**, and off by default: [`ServiceOptions`] (timeouts of a service, slow start, where turns begin),
+//!   [`Admission`], [`Kernel`] for picks as older kernels make them.
 //! - **Schedulers** are in [`sched`]; one's own implements [`sched::Scheduler`].
 //!
 //! # Features

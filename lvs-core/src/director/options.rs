@@ -10,7 +10,8 @@ use crate::timer::Timeouts;
 
 impl Director {
     /// Switches on what a service is to do beyond the kernel's, and off what it is not to do any more. Editing the
-    /// service or its servers leaves the options as they are; rules and listings know nothing of them.
+    /// service or its servers leaves the options as they are, removing the service forgets them; rules and listings know
+    /// nothing of them.
     ///
     /// Connections take up other timeouts with their next packet.
     ///
