@@ -159,7 +159,7 @@ enum lvs_verdict
    */
   LVS_FORWARD = 1,
   /*
-   It was replaced by an ICMP error: send that to the next hop. Reasons are LVS_REPLY_*.
+   It was replaced by an ICMP error or a TCP reset: send that to the next hop. Reasons are LVS_REPLY_*.
    */
   LVS_REPLY = 2,
   /*
@@ -344,6 +344,11 @@ enum lvs_drop_reason
    A helper makes the packet longer, and there is room neither behind it nor in front of it.
    */
   LVS_DROP_NO_TAILROOM = 23,
+  /*
+   The connection's server was drained up to its deadline, and what was left is dropped; or no answer to the packet is
+   possible.
+   */
+  LVS_DROP_DRAINED = 24,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -354,7 +359,7 @@ typedef uint8_t lvs_drop_reason;
 #endif // __cplusplus
 
 /*
- Why a packet is answered with an ICMP error.
+ Why a packet is answered with an ICMP error or a TCP reset.
  */
 enum lvs_reply_reason
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -377,6 +382,14 @@ enum lvs_reply_reason
    No route to the real server: host or address unreachable.
    */
   LVS_REPLY_NO_ROUTE = 4,
+  /*
+   The connection's server was drained up to its deadline, and what was left is reset: a TCP reset.
+   */
+  LVS_REPLY_RESET = 5,
+  /*
+   The same for other protocols: port unreachable.
+   */
+  LVS_REPLY_DRAINED = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -454,7 +467,7 @@ typedef struct lvs_config {
    */
   uint32_t size;
   /*
-   Room for so many connections, reserved at once, about 145 bytes each. From 1 to 2147483648.
+   Room for so many connections, reserved at once, about 153 bytes each. From 1 to 2147483648.
    */
   uint32_t connections;
   /*
@@ -520,7 +533,7 @@ typedef struct lvs_result {
    */
   uint8_t method;
   /*
-   Where the packet, or the ICMP error in its place, begins now.
+   Where the packet, or the answer in its place, begins now.
    */
   uint32_t offset;
   /*

@@ -25,9 +25,12 @@ pub struct Config {
     /// Seeds the hash of the connection table and the schedulers that draw. Same seed, same packets, same times: same
     /// answers. An embedder facing the Internet takes it from the operating system's random numbers.
     pub seed: u64,
-    /// Room for so many connections and templates. Memory for them is reserved at once, about 145 bytes each; a full
+    /// Room for so many connections and templates. Memory for them is reserved at once, about 153 bytes each; a full
     /// table refuses new ones, or does as [`admission`](Self::admission) says, and never grows.
     pub connections: usize,
+    /// Room for so many [events](crate::Event) that wait to be [polled](crate::Director::poll_event); 0, which is the
+    /// default, for none: nothing is told then, and it costs nothing.
+    pub events: usize,
     /// The host's own addresses, the virtual ones included. A real server with such an address is local: its packets
     /// are passed to the host. Empty, which is the default, means: every address that packets come for is the host's.
     pub local_addresses: Vec<IpAddr>,
@@ -101,6 +104,7 @@ impl Config {
         Self {
             seed,
             connections: 1 << 16,
+            events: 0,
             local_addresses: Vec::new(),
             address_v4: None,
             address_v6: None,

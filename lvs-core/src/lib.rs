@@ -28,6 +28,9 @@
 //!   when it has something to do.
 //! - **Refusals** have names ([`PassReason`], [`DropReason`], [`ReplyReason`]) and are counted ([`Director::reasons`]).
 //!   [`Director::explain`] says where a packet would go, and changes nothing.
+//! - **Operation**: [`Director::apply`] brings the rules to a wanted configuration, [`Director::drain`] takes a server out
+//!   gently, [`Director::flush`] ends connections, [`Director::poll_event`] tells what happened, [`Director::metrics`] what
+//!   was counted.
 //! - **Memory** for connections is fixed by [`Config::connections`]; a full table refuses new ones, or drops half-open ones
 //!   for them ([`Admission`]).
 //! - **Beyond the kernel**, and off by default: [`ServiceOptions`] (timeouts of a service, slow start, where turns begin),
@@ -54,6 +57,7 @@ mod control;
 mod defense;
 mod director;
 mod error;
+mod event;
 mod flow;
 mod forward;
 mod persist;
@@ -77,8 +81,12 @@ pub use control::{
     Columns, Command, ConnectionView, Content, DaemonRole, DaemonSpec, DaemonView, EngineView, Listing, ServerView,
     ServiceView, TimeoutsView, parse_line, parse_rules,
 };
-pub use director::{Advanced, Applied, CandidateValues, Choice, Director, Explanation, Found, ReasonCounts, Rewrite};
+pub use director::{
+    Advanced, Applied, CandidateValues, Choice, Director, Drain, Explanation, Filter, Flushed, Found, ReasonCounts,
+    Rest, Rewrite, ServerState,
+};
 pub use error::{ApplyError, ConfigError, ControlError, RuleError};
+pub use event::{ConnectionEvent, Event, Gone};
 pub use flow::{Flow, Protocol};
 pub use proto::{FlowState, SctpState, TcpState};
 pub use service::{

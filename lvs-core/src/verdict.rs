@@ -18,7 +18,7 @@ pub enum Verdict {
     Pass(PassReason),
     /// Send the packet, rewritten in place, to [`Forward::next_hop`].
     Forward(Forward),
-    /// The packet was replaced, in place, by an ICMP error: send that to [`Reply::next_hop`].
+    /// The packet was replaced, in place, by an ICMP error or a TCP reset: send that to [`Reply::next_hop`].
     Reply(Reply),
     /// Discard the packet.
     Drop(DropReason),
@@ -49,10 +49,10 @@ pub enum Direction {
     ToClient,
 }
 
-/// An ICMP error that the director built.
+/// An ICMP error, or a TCP reset, that the director built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The sender of the packet that drew the error.
+    /// The sender of the packet that drew it.
     pub next_hop: IpAddr,
     /// Why.
     pub reason: ReplyReason,
@@ -169,11 +169,14 @@ reasons! {
         OutOfWindow = 22, "out-of-window";
         /// A helper makes the packet longer, and there is room neither behind it nor in front of it.
         NoTailroom = 23, "no-tailroom";
+        /// The connection's server was drained up to its deadline, and what was left is dropped; or no answer to the packet
+        /// is possible.
+        Drained = 24, "drained";
     }
 }
 
 reasons! {
-    /// Why the director answers a packet with an ICMP error.
+    /// Why the director answers a packet with an ICMP error or a TCP reset.
     ReplyReason {
         /// No real server can take the connection: port unreachable.
         NoDestination = 1, "no-destination";
@@ -183,6 +186,10 @@ reasons! {
         TooBig = 3, "too-big";
         /// No route to the real server: host or address unreachable.
         NoRoute = 4, "no-route";
+        /// The connection's server was drained up to its deadline, and what was left is reset: a TCP reset.
+        Reset = 5, "reset";
+        /// The same for other protocols: port unreachable.
+        Drained = 6, "drained";
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{lvs_director, lvs_status, ptr, status::boundary};
 pub struct lvs_config {
     /// sizeof(lvs_config): a caller with an older header is understood by it.
     pub size: u32,
-    /// Room for so many connections, reserved at once, about 145 bytes each. From 1 to 2147483648.
+    /// Room for so many connections, reserved at once, about 153 bytes each. From 1 to 2147483648.
     pub connections: u32,
     /// Seeds hashing and schedulers that draw: same seed, same packets, same times, same results. Towards the Internet
     /// take it from the random numbers of the system.

@@ -63,7 +63,7 @@ pub struct lvs_result {
     pub direction: u8,
     /// LVS_METHOD_* if it is forwarded, else 0.
     pub method: u8,
-    /// Where the packet, or the ICMP error in its place, begins now.
+    /// Where the packet, or the answer in its place, begins now.
     pub offset: u32,
     /// Its bytes now.
     pub length: u32,

@@ -12,7 +12,7 @@ pub enum lvs_verdict {
     LVS_PASS = 0,
     /// Send it, as it lies there rewritten, to the next hop.
     LVS_FORWARD = 1,
-    /// It was replaced by an ICMP error: send that to the next hop. Reasons are LVS_REPLY_*.
+    /// It was replaced by an ICMP error or a TCP reset: send that to the next hop. Reasons are LVS_REPLY_*.
     LVS_REPLY = 2,
     /// Discard it. Reasons are LVS_DROP_*.
     LVS_DROP = 3,
@@ -100,9 +100,12 @@ pub enum lvs_drop_reason {
     LVS_DROP_OUT_OF_WINDOW = 22,
     /// A helper makes the packet longer, and there is room neither behind it nor in front of it.
     LVS_DROP_NO_TAILROOM = 23,
+    /// The connection's server was drained up to its deadline, and what was left is dropped; or no answer to the packet is
+    /// possible.
+    LVS_DROP_DRAINED = 24,
 }
 
-/// Why a packet is answered with an ICMP error.
+/// Why a packet is answered with an ICMP error or a TCP reset.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_reply_reason {
@@ -114,6 +117,10 @@ pub enum lvs_reply_reason {
     LVS_REPLY_TOO_BIG = 3,
     /// No route to the real server: host or address unreachable.
     LVS_REPLY_NO_ROUTE = 4,
+    /// The connection's server was drained up to its deadline, and what was left is reset: a TCP reset.
+    LVS_REPLY_RESET = 5,
+    /// The same for other protocols: port unreachable.
+    LVS_REPLY_DRAINED = 6,
 }
 
 /// Which way a forwarded packet goes.

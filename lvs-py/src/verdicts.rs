@@ -46,7 +46,7 @@ impl Forward {
     }
 }
 
-/// The packet is answered with an ICMP error: send that to the next hop.
+/// The packet is answered with an ICMP error or a TCP reset: send that to the next hop.
 #[pyclass(frozen, eq, hash, module = "lvs")]
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reply {

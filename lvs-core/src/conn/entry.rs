@@ -383,6 +383,15 @@ impl Entry {
         whole(self.family(), &self.virtual_rest, self.virtual_)
     }
 
+    /// The virtual address as listings show it. Above a template of every protocol stands the mark, as the kernel writes
+    /// it: the first word of an address.
+    pub(crate) const fn shown_target(&self) -> Addr {
+        match (self.protocol(), self.family()) {
+            (0, Family::V6) => Addr([self.virtual_address().last(), 0, 0, 0]),
+            _ => self.virtual_address(),
+        }
+    }
+
     pub(crate) const fn server_address(&self) -> Addr {
         whole(self.server_family(), &self.server_rest, self.server_address)
     }

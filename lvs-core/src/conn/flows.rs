@@ -4,13 +4,16 @@
 //! Leaves to others: which connection a packet needs (`director`), what state it is in (`proto`).
 
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use super::entry::{Entry, Flags};
 use super::hash::HashKey;
+use super::lists::Lists;
 use super::room::Evictions;
 use super::slab::NONE;
 use super::table::Table;
 use crate::app::sessions::Sessions;
+use crate::event::{ConnectionEvent, Event, Events, Gone};
 use crate::flow::Protocol;
 use crate::service::Method;
 use crate::service::server::Servers;
@@ -44,19 +47,22 @@ pub(crate) struct Flows {
     pub(crate) evictions: Evictions,
     /// What helpers keep.
     pub(crate) sessions: Sessions,
+    pub(crate) lists: Lists,
+    pub(crate) events: Events,
 }
 
 impl Flows {
     /// Room for `capacity` connections; `None` if there is not so much memory.
-    pub(crate) fn with_capacity(capacity: usize, key: HashKey) -> Option<Self> {
-        let table = Table::with_capacity(capacity, key)?;
+    pub(crate) fn with_capacity(capacity: usize, key: HashKey, events: usize) -> Option<Self> {
         Some(Self {
-            table,
+            table: Table::with_capacity(capacity, key)?,
             wheel: Wheel::with_capacity(capacity)?,
             counters: Vec::new(),
             hand: 0,
             evictions: Evictions::default(),
             sessions: Sessions::default(),
+            lists: Lists::with_capacity(capacity)?,
+            events: Events::with_capacity(events)?,
         })
     }
 
@@ -74,17 +80,25 @@ impl Flows {
             }
         }
         let slot = self.table.insert(entry)?;
-        let Self { table, wheel, .. } = self;
+        let Self { table, wheel, lists, events, .. } = self;
         wheel.insert(&mut table.slab, slot, now);
-        bind(table.slab.get(slot), servers);
+        let entry = table.slab.get(slot);
+        if entry.server != NONE {
+            lists.push(slot, entry.server);
+        }
+        if events.is_on() {
+            events.push(|| Event::Made(describe(table, slot, servers)));
+        }
+        bind(entry, servers, events);
         Some(slot)
     }
 
     /// Binds a connection to a server that it had none of; its method may be another from now on.
     pub(crate) fn bind_late(&mut self, slot: u32, server: u32, flags: Flags, servers: &mut Servers) {
         self.table.rekey(slot, |entry| (entry.server, entry.flags) = (server, flags));
+        self.lists.push(slot, server);
         self.help_late(slot);
-        bind(self.table.slab.get(slot), servers);
+        bind(self.table.slab.get(slot), servers, &mut self.events);
     }
 
     /// With another method a helper comes or goes.
@@ -125,15 +139,14 @@ impl Flows {
         self.table.slab.get_mut(by).controlled += 1;
     }
 
-    /// What the deadline of a connection brings about, now that it has come: the end, unless it controls others. True
-    /// if so.
-    pub(crate) fn expire(&mut self, slot: u32, servers: &mut Servers, now: Instant) -> bool {
+    /// Brings about now what the deadline of a connection would: the end, unless it controls others. True if so.
+    pub(crate) fn expire(&mut self, slot: u32, servers: &mut Servers, now: Instant, why: Gone) -> bool {
         self.wheel.remove(&mut self.table.slab, slot);
-        self.fire(slot, servers, now)
+        self.fire(slot, servers, now, why)
     }
 
     /// The same for a connection that hangs in no tick any more.
-    fn fire(&mut self, slot: u32, servers: &mut Servers, now: Instant) -> bool {
+    fn fire(&mut self, slot: u32, servers: &mut Servers, now: Instant, why: Gone) -> bool {
         let entry = self.table.slab.get_mut(slot);
         if entry.controlled > 0 {
             entry.timeout_ms = BUSY_TIMEOUT_MS;
@@ -141,21 +154,28 @@ impl Flows {
             self.wheel.insert(&mut self.table.slab, slot, now);
             true
         } else {
-            self.destroy(slot, servers);
+            self.destroy(slot, servers, why);
             false
         }
     }
 
     /// Ends a connection. One whose timeout was set to 0 takes along what controlled it and controls nothing else, but
     /// for templates under which a handshake was completed.
-    fn destroy(&mut self, slot: u32, servers: &mut Servers) {
+    fn destroy(&mut self, slot: u32, servers: &mut Servers, why: Gone) {
         let mut slot = slot;
         loop {
             let entry = self.table.slab.get(slot);
             let (control, dropped) = (entry.control, entry.timeout_ms == 0);
-            unbind(entry, servers);
+            if self.events.is_on() {
+                let (events, table) = (&mut self.events, &self.table);
+                events.push(|| Event::Gone(describe(table, slot, servers), why));
+            }
+            unbind(entry, servers, &mut self.events);
             if entry.flags.contains(Flags::HELPED) {
                 self.sessions.give_back(entry.helper);
+            }
+            if entry.server != NONE {
+                self.lists.remove(slot, entry.server);
             }
             self.table.remove(slot);
             if control == NONE {
@@ -175,13 +195,21 @@ impl Flows {
     }
 
     /// Ends a connection at once, whatever its deadline; what controlled it goes too if nothing else holds it.
-    pub(crate) fn drop_now(&mut self, slot: u32, servers: &mut Servers) {
+    pub(crate) fn drop_now(&mut self, slot: u32, servers: &mut Servers, why: Gone) {
         self.wheel.remove(&mut self.table.slab, slot);
         let entry = self.table.slab.get_mut(slot);
         if entry.control != NONE {
             entry.timeout_ms = 0;
         }
-        self.destroy(slot, servers);
+        self.destroy(slot, servers, why);
+    }
+
+    /// Ends a connection at once, and nothing else: what controlled it stays.
+    pub(crate) fn end(&mut self, slot: u32, servers: &mut Servers, why: Gone) {
+        self.wheel.remove(&mut self.table.slab, slot);
+        let entry = self.table.slab.get_mut(slot);
+        entry.timeout_ms = entry.timeout_ms.max(1);
+        self.destroy(slot, servers, why);
     }
 
     /// Ends connections whose deadline has come, at most `budget` looks at entries.
@@ -196,7 +224,7 @@ impl Flows {
                         self.wheel.insert(&mut self.table.slab, slot, now);
                     } else {
                         let at = entry.expires;
-                        if self.fire(slot, servers, at) {
+                        if self.fire(slot, servers, at, Gone::Expired) {
                             return Ended::NotYet { slot, at };
                         }
                     }
@@ -235,6 +263,7 @@ impl Flows {
             self.counters.resize(len, Counters::default());
         }
         self.counters[server as usize] = Counters::default();
+        self.lists.make_server(server);
     }
 
     #[inline]
@@ -242,18 +271,19 @@ impl Flows {
         self.counters.get_mut(server as usize)
     }
 
-    /// Bytes of memory of table, index and timers.
+    /// Bytes of memory of table, index, timers and lists.
     pub(crate) fn memory(&self) -> usize {
-        self.table.memory() + self.wheel.memory() + self.sessions.memory()
+        self.table.memory() + self.wheel.memory() + self.lists.memory() + self.sessions.memory()
     }
 }
 
 /// A connection or template begins to count at its server.
-pub(crate) fn bind(entry: &Entry, servers: &mut Servers) {
+pub(crate) fn bind(entry: &Entry, servers: &mut Servers, events: &mut Events) {
     if entry.server == NONE {
         return;
     }
     let live = servers.live_mut(entry.server);
+    let was_overloaded = live.is_overloaded();
     if entry.is_template() {
         live.bind_template();
     } else {
@@ -262,14 +292,16 @@ pub(crate) fn bind(entry: &Entry, servers: &mut Servers) {
         }
         live.bind();
     }
+    tell_overload(entry.server, was_overloaded, servers, events);
 }
 
 /// A connection or template counts no longer.
-pub(crate) fn unbind(entry: &Entry, servers: &mut Servers) {
+pub(crate) fn unbind(entry: &Entry, servers: &mut Servers, events: &mut Events) {
     if entry.server == NONE {
         return;
     }
     let live = servers.live_mut(entry.server);
+    let was_overloaded = live.is_overloaded();
     if entry.is_template() {
         live.unbind_template();
     } else {
@@ -277,5 +309,35 @@ pub(crate) fn unbind(entry: &Entry, servers: &mut Servers) {
             live.active = live.active.saturating_sub(1);
         }
         live.unbind();
+    }
+    if live.is_draining() {
+        servers.has_drained(entry.server);
+    }
+    tell_overload(entry.server, was_overloaded, servers, events);
+}
+
+/// Tells of an overload that has begun or ended.
+#[inline]
+pub(crate) fn tell_overload(server: u32, was_overloaded: bool, servers: &Servers, events: &mut Events) {
+    match (was_overloaded, servers.live(server).is_overloaded()) {
+        (false, true) => events.push(|| Event::Overloaded(servers.id(server))),
+        (true, false) => events.push(|| Event::Relieved(servers.id(server))),
+        _ => {}
+    }
+}
+
+/// A connection as events tell of it.
+#[cold]
+fn describe(table: &Table, slot: u32, servers: &Servers) -> ConnectionEvent {
+    let entry = table.slab.get(slot);
+    let (family, server_family) = (entry.family(), entry.server_family());
+    ConnectionEvent {
+        id: table.slab.id(slot),
+        server_id: (entry.server != NONE).then(|| servers.id(entry.server)),
+        protocol: entry.protocol(),
+        client: SocketAddr::new(entry.client().to_ip(family), entry.client_port),
+        target: SocketAddr::new(entry.shown_target().to_ip(family), entry.virtual_port),
+        server: SocketAddr::new(entry.server_address().to_ip(server_family), entry.server_port),
+        is_template: entry.is_template(),
     }
 }

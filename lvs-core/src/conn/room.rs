@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::flows::Flows;
 use super::slab::NONE;
 use crate::config::Admission;
+use crate::event::Gone;
 use crate::flow::Protocol;
 use crate::proto::{sctp, tcp};
 use crate::service::server::Servers;
@@ -84,15 +85,15 @@ impl Flows {
             match why {
                 Dispensable::Expired => {
                     self.evictions.expired += 1;
-                    self.expire(slot, servers, now);
+                    self.expire(slot, servers, now, Gone::Expired);
                 }
                 Dispensable::HalfOpen => {
                     self.evictions.half_open += 1;
-                    self.drop_now(slot, servers);
+                    self.drop_now(slot, servers, Gone::Evicted);
                 }
                 Dispensable::Single => {
                     self.evictions.single += 1;
-                    self.drop_now(slot, servers);
+                    self.drop_now(slot, servers, Gone::Evicted);
                 }
             }
         }

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::command::DaemonRole;
 use crate::conn::ConnId;
+use crate::director::ServerState;
 use crate::service::{ServerId, ServerSpec, ServiceId, ServiceSpec};
 use crate::stats::{Counters, Rates};
 use crate::time::Instant;
@@ -50,6 +51,8 @@ pub struct ServerView {
     pub inactive: u32,
     /// Persistence templates.
     pub persistent: u32,
+    /// Whether it is in service, being drained, or removed.
+    pub state: ServerState,
     /// Counters of the server, as of the latest two-second tick.
     pub stats: Counters,
     /// Rates of the server.
@@ -63,7 +66,7 @@ impl ServerView {
     pub(crate) fn new(spec: ServerSpec) -> Self {
         let (stats, rates) = (Counters::default(), Rates::default());
         let id = ServerId { slot: 0, generation: 0 };
-        Self { id, spec, active: 0, inactive: 0, persistent: 0, stats, rates }
+        Self { id, spec, active: 0, inactive: 0, persistent: 0, state: ServerState::Active, stats, rates }
     }
 }
 

@@ -83,7 +83,8 @@ impl Director {
     ///
     /// Applying what [`save`](Director::save) wrote changes nothing. To that end descriptions are compared as far as a
     /// saved text tells them apart, and a server that is there keeps its thresholds unless its line names one of them
-    /// (`-x`, `-y`; `-x 0` takes them away). A service whose scheduler is one's own keeps it under its name.
+    /// (`-x`, `-y`; `-x 0` takes them away). A service whose scheduler is one's own keeps it under its name. A server
+    /// that is being [drained](Director::drain) goes on with that.
     ///
     /// The work is proportional to the length of the text and to the number of services and servers there are.
     ///

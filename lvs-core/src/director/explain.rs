@@ -8,6 +8,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use super::Director;
+use super::drain::CutOff;
 use super::helper::Control;
 use super::icmp::{ErrorCourse, as_opening, is_icmp, unanswered};
 use super::process::{Decision, Followed, not_balanced};
@@ -189,6 +190,7 @@ impl Director {
                 self.course_helped(now, packet, meta, parsed, (slot, entry), course)
             }
             Followed::Drop => Course::ends(found, Verdict::Drop(DropReason::ServerGone)),
+            Followed::CutOff => Course::ends(found, self.verdict_cut_off(packet, parsed, slot, Side::Client)),
             Followed::Shadow => self.course_new(now, packet, meta, parsed),
             Followed::End => {
                 let course = self.course_new(now, packet, meta, parsed);
@@ -254,6 +256,9 @@ impl Director {
     fn course_out(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Course {
         let entry = self.flows.table.slab.get(slot);
         let (plan, found) = (plan_out(entry), self.found(slot, Direction::ToClient));
+        if self.is_cut_off(entry.server) {
+            return Course::ends(found, self.verdict_cut_off(packet, parsed, slot, Side::Server));
+        }
         if entry.flags.contains(Flags::HELPED) {
             let wish = self.hear_server(now, packet, meta, parsed, Control { slot, entry, state: entry.state });
             if let Some(reason) = wish.map_or_else(Some, |wish| wish.obstacle(false)) {
@@ -275,6 +280,15 @@ impl Director {
                 connection: Some(self.flows.table.slab.id(slot)),
                 server: (entry.server != NONE).then(|| self.servers.id(entry.server)),
             })),
+        }
+    }
+
+    /// The verdict on a packet of a connection whose server was drained up to its deadline.
+    fn verdict_cut_off(&self, packet: &Packet<'_>, parsed: &Parsed, slot: u32, side: Side) -> Verdict {
+        match self.answer_cut_off(slot, parsed, side) {
+            CutOff::Silence => Verdict::Drop(DropReason::Drained),
+            CutOff::Unreachable => self.refusal(packet, parsed, Refusal::Error(ReplyReason::Drained)),
+            CutOff::Reset => self.verdict(Decision::Reply(ReplyReason::Reset), parsed),
         }
     }
 

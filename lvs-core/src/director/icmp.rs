@@ -89,6 +89,9 @@ impl Director {
         let found =
             if quote.has_ports { self.flows.table.find(self.flows.table.hash(&answer), &answer, now) } else { None };
         match found {
+            Some((slot, _)) if self.is_cut_off(self.flows.table.slab.get(slot).server) => {
+                ErrorCourse::Done(Decision::Drop(DropReason::Drained))
+            }
             Some((slot, side)) => {
                 let translated = self.flows.table.slab.get(slot).method() == Method::Nat;
                 if translated && !is_right(bytes, parsed) {
@@ -178,6 +181,7 @@ pub(super) fn unanswered(parsed: &Parsed, refusal: Refusal) -> Refusal {
         Refusal::Error(ReplyReason::TtlExceeded) => Refusal::Drop(DropReason::TtlExceeded),
         Refusal::Error(ReplyReason::NoRoute) => Refusal::Drop(DropReason::NoRoute),
         Refusal::Error(ReplyReason::NoDestination) => Refusal::Drop(DropReason::NoDestination),
+        Refusal::Error(ReplyReason::Reset | ReplyReason::Drained) => Refusal::Drop(DropReason::Drained),
         Refusal::Pass(_) | Refusal::Drop(_) => refusal,
     }
 }

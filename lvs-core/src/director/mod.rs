@@ -5,14 +5,19 @@
 //! `transmit` decides what leaves, `icmp` takes errors from outside, `helper` reads and changes what connections with a
 //! helper say, `timers` is the passing of time, `sync` tells other
 //! directors of connections, `explain` says what would happen; `services`, `views` and `tune` are the control plane:
-//! changing, showing, setting; `apply` changes whole configurations.
+//! changing, showing, setting; `apply` changes whole configurations, `drain` takes a server out of service gently, `flush`
+//! ends connections, `events` tells what happened, `metrics` counts it.
 
 mod apply;
+mod drain;
+mod events;
 mod explain;
+mod flush;
 mod helper;
 mod icmp;
 #[cfg(any(test, feature = "testkit"))]
 mod lookup;
+mod metrics;
 mod options;
 mod process;
 mod reasons;
@@ -26,7 +31,7 @@ mod transmit;
 mod tune;
 mod views;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -48,7 +53,10 @@ use crate::time::Instant;
 use crate::timer::{Profiles, Timeouts};
 
 pub use apply::Applied;
+use drain::Draining;
+pub use drain::{Drain, Rest, ServerState};
 pub use explain::{CandidateValues, Choice, Explanation, Found, Rewrite};
+pub use flush::{Filter, Flushed};
 pub use reasons::ReasonCounts;
 pub use timers::Advanced;
 
@@ -105,6 +113,11 @@ struct Control {
     /// Removed servers that connections may still point to, and when they are next looked at.
     trash: Trash,
     trash_at: Option<Instant>,
+    /// Removed servers that may have connections which `expire_nodest_conn` would end.
+    gone: BTreeSet<u32>,
+    /// Servers that are being drained, and the nearest of their deadlines.
+    drains: BTreeMap<u32, Draining>,
+    drain_at: Option<Instant>,
     paths: BTreeMap<IpAddr, Path>,
     default_path: Path,
     /// What removed services had counted.
@@ -168,12 +181,16 @@ impl Director {
         }
         let mut rng = Rng::from_seed(config.seed);
         let key = HashKey::from_rng(&mut rng);
-        let flows = Flows::with_capacity(config.connections, key.clone()).ok_or(ConfigError::OutOfMemory)?;
+        let flows =
+            Flows::with_capacity(config.connections, key.clone(), config.events).ok_or(ConfigError::OutOfMemory)?;
         Ok(Self {
             control: Control {
                 trash: Trash::new(key.clone()),
                 services: Services::new(key),
                 trash_at: None,
+                gone: BTreeSet::new(),
+                drains: BTreeMap::new(),
+                drain_at: None,
                 paths: BTreeMap::new(),
                 default_path: config.path,
                 retired: Counters::default(),

@@ -11,10 +11,11 @@ use super::{Director, Gate};
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Flags, Side};
 use crate::conn::slab::NONE;
+use crate::event::Gone;
 use crate::flow::Protocol;
 use crate::proto::{sctp, tcp};
 use crate::service::Method;
-use crate::service::server::Servers;
+use crate::service::server::{Servers, Standing};
 use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
 use crate::wire::packet::Packet;
@@ -266,18 +267,24 @@ impl Director {
     fn request(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Decision {
         match self.connection_for(slot, parsed) {
             Followed::Keep => self.forward_in(now, packet, meta, parsed, slot),
+<<<<<<< HEAD
             Followed::Drop => {
                 self.overhear_client(packet, meta, parsed, slot);
                 Decision::Drop(DropReason::ServerGone)
             }
+=======
+            Followed::Drop => Decision::Drop(DropReason::ServerGone),
+            Followed::CutOff => self.cut_off(now, packet, parsed, slot, Side::Client),
+>>>>>>> c6b7e5c (Servers are drained, connections flushed, events told, figures written for monitoring)
             Followed::Shadow => self.opening(now, packet, meta, parsed),
             Followed::End => {
                 // The old connection still counts while a server is chosen, and is gone after the packet.
                 let old = self.flows.table.slab.id(slot);
                 let decision = self.opening(now, packet, meta, parsed);
+                let why = if parsed.is_opening() { Gone::Replaced } else { Gone::ServerGone };
                 // It may have gone already, to make room in a full table.
                 if let Some(slot) = self.flows.table.slab.find(old)
-                    && self.flows.expire(slot, &mut self.servers, now)
+                    && self.flows.expire(slot, &mut self.servers, now, why)
                 {
                     self.offer_busy(now, slot);
                 }
@@ -293,14 +300,27 @@ impl Director {
     #[inline]
     pub(super) fn connection_for(&self, slot: u32, parsed: &Parsed) -> Followed {
         let entry = self.flows.table.slab.get(slot);
-        let tunables = &self.settings.tunables;
         if parsed.is_opening() && self.is_rescheduled(slot) {
             return if entry.controlled == 0 { Followed::End } else { Followed::Shadow };
         }
         if is_gone(entry.server, &self.servers) {
-            return if tunables.expire_nodest_conn == 0 { Followed::Drop } else { Followed::End };
+            return self.followed_nowhere(slot, parsed);
         }
         Followed::Keep
+    }
+
+    /// The server has left its service, or was drained up to its deadline.
+    #[cold]
+    fn followed_nowhere(&self, slot: u32, parsed: &Parsed) -> Followed {
+        let entry = self.flows.table.slab.get(slot);
+        if self.is_cut_off(entry.server) {
+            return match (parsed.is_opening(), entry.controlled) {
+                (false, _) => Followed::CutOff,
+                (true, 0) => Followed::End,
+                (true, _) => Followed::Shadow,
+            };
+        }
+        if self.settings.tunables.expire_nodest_conn == 0 { Followed::Drop } else { Followed::End }
     }
 
     /// Whether a packet that opens a connection makes a new one although there is one.
@@ -308,7 +328,7 @@ impl Director {
         let entry = self.flows.table.slab.get(slot);
         let tunables = &self.settings.tunables;
         let quiesced = entry.server != NONE && self.servers.live(entry.server).weight == 0;
-        if tunables.expire_nodest_conn != 0 && quiesced {
+        if quiesced && (tunables.expire_nodest_conn != 0 || self.has_left_draining_server(entry)) {
             return true;
         }
         if tunables.conn_reuse_mode == 0 || entry.control != NONE {
@@ -342,16 +362,18 @@ pub(super) enum Followed {
     Keep,
     /// It goes nowhere: the server is deleted.
     Drop,
+    /// It goes nowhere: the server was drained up to its deadline.
+    CutOff,
     /// It ends, and the packet may open another.
     End,
     /// It stays, hidden by the one that the packet may open.
     Shadow,
 }
 
-/// True for the server of a connection that is in no service any more.
+/// True for the server of a connection that is in no service any more, or was drained up to its deadline.
 #[inline]
 fn is_gone(server: u32, servers: &Servers) -> bool {
-    server != NONE && !servers.live(server).is_available()
+    server != NONE && servers.live(server).standing() != Standing::IN_SERVICE
 }
 
 /// What becomes of packets that no connection can be found for.

@@ -11,7 +11,7 @@ use core::time::Duration;
 use super::{Director, sorted};
 use crate::addr::{Addr, Family};
 use crate::config::{Kernel, Path};
-use crate::conn::slab::NONE;
+use crate::conn::flows::tell_overload;
 use crate::error::ControlError;
 use crate::sched::{Scheduler, SchedulerKind};
 use crate::service::{Method, Netmask, ServerId, ServerSpec, ServiceId, ServiceKey, ServiceSpec, Tunnel};
@@ -205,6 +205,8 @@ impl Director {
         // The kernel takes them from the head of the list.
         for &server in &removed.list {
             self.servers.retire(server);
+            self.control.drains.remove(&server);
+            self.control.gone.insert(server);
             self.control.trash.push(server, &self.servers);
         }
         if !removed.list.is_empty() {
@@ -310,10 +312,12 @@ impl Director {
         let service = self.control.services.get_mut(slot);
         let server = service.list[position];
         let before = self.servers.spec(server).weight;
+        let was_overloaded = self.servers.live(server).is_overloaded();
         self.servers.edit(server, spec);
         if service.options.slow_start.is_some() {
             self.weight_was_set(slot, server, before);
         }
+        tell_overload(server, was_overloaded, &self.servers, &mut self.flows.events);
         let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
     }
@@ -347,6 +351,8 @@ impl Director {
         let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
         let service = self.control.services.get_mut(slot);
         self.servers.retire(server);
+        self.control.drains.remove(&server);
+        self.control.gone.insert(server);
         service.list.remove(position);
         service.retired += counters;
         if service.options.slow_start.is_some() {
@@ -485,7 +491,9 @@ impl Director {
         if self.servers.get(server).owner != id {
             self.servers.get_mut(server).estimator.zero();
         }
+        let was_overloaded = self.servers.live(server).is_overloaded();
         self.servers.revive(server, spec, id);
+        tell_overload(server, was_overloaded, &self.servers, &mut self.flows.events);
     }
 
     /// Refuses what no server of a service can be.
@@ -504,34 +512,6 @@ impl Director {
             }
         };
         if refused { Err(ControlError::AddressNotUnicast) } else { Ok(()) }
-    }
-
-    /// With `expire_nodest_conn`, connections of removed servers end at once, those that control others aside.
-    fn flush_connections_without_server(&mut self) {
-        if self.settings.tunables.expire_nodest_conn == 0 {
-            return;
-        }
-        let gone: Vec<u32> = self
-            .flows
-            .table
-            .slab
-            .slots()
-            .filter(|&slot| {
-                let entry = self.flows.table.slab.get(slot);
-                entry.server != NONE && entry.controlled == 0 && !self.servers.live(entry.server).is_available()
-            })
-            .collect();
-        for slot in gone {
-            let control = self.flows.table.slab.get(slot).control;
-            let controller = (control != NONE).then(|| self.flows.table.slab.id(control));
-            self.flows.drop_now(slot, &mut self.servers);
-            // A template that is left with nothing goes too, even one under which a handshake was completed.
-            if let Some(template) = controller.and_then(|id| self.flows.table.slab.find(id))
-                && self.flows.table.slab.get(template).controlled == 0
-            {
-                self.flows.drop_now(template, &mut self.servers);
-            }
-        }
     }
 
     fn build_scheduler(&mut self, name: &str) -> Result<Option<Box<dyn Scheduler>>, ControlError> {

@@ -75,8 +75,9 @@ impl Director {
                 record.grows_since = None;
             }
             let share = growth.map_or(100, |(share, _)| share);
-            let weight = effective(record.spec.weight, scale, share);
+            let whole = record.spec.weight;
             let live = self.servers.live_mut(server);
+            let weight = if live.is_draining() { 0 } else { effective(whole, scale, share) };
             if live.weight != weight {
                 live.weight = weight;
                 changed.push(position);

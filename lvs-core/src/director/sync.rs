@@ -13,6 +13,7 @@ use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::slab::NONE;
 use crate::control::{DaemonRole, DaemonSpec, DaemonView};
 use crate::error::ControlError;
+use crate::event::Gone;
 use crate::flow::{Protocol, Tuple};
 use crate::sync::master::Telling;
 use crate::sync::message::{Message, Record, Rejected, Sequence, Sequences, flag};
@@ -351,7 +352,7 @@ impl Director {
         if record.flags & flag::INACTIVE != 0 {
             return Err(SyncIgnored::Stale);
         }
-        if self.flows.expire(slot, &mut self.servers, now) {
+        if self.flows.expire(slot, &mut self.servers, now, Gone::Replaced) {
             self.offer_busy(now, slot);
         }
         Ok(None)

@@ -88,7 +88,8 @@ impl Director {
         let schedulers = self.control.schedulers_at.filter(|&at| at < Instant::MAX);
         let growth = self.control.growth_at.filter(|&at| at < Instant::MAX);
         let messages = self.daemons.master.as_ref().and_then(|master| master.next_deadline(self.now));
-        [flows, self.next_chore(), schedulers, growth, messages].into_iter().flatten().min()
+        let drained = self.servers.any_drained().then_some(self.now);
+        [flows, self.next_chore(), schedulers, growth, messages, drained].into_iter().flatten().min()
     }
 
     /// Begins the two-second tick with the first service, and catches up after a long sleep: an average that has come
@@ -108,7 +109,7 @@ impl Director {
 
     /// When the next thing is due that is no connection. At the end of time nothing is: it would be due forever.
     fn next_chore(&self) -> Option<Instant> {
-        let next = [self.control.estimate_at, self.control.trash_at].into_iter().flatten().min();
+        let next = [self.control.estimate_at, self.control.trash_at, self.control.drain_at].into_iter().flatten().min();
         next.filter(|&at| at < Instant::MAX)
     }
 
@@ -117,6 +118,10 @@ impl Director {
         if self.control.trash_at.is_some_and(|at| at <= now) {
             self.look_through_trash(now);
         }
+        if self.control.drain_at.is_some_and(|at| at <= now) {
+            self.end_drains(now);
+        }
+        self.settle_drains();
         match self.control.estimate_at {
             Some(at) if at <= now => self.estimate(at, budget),
             _ => true,

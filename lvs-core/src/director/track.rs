@@ -92,7 +92,13 @@ fn input(entry: &mut Entry, side: Side) -> Input {
 }
 
 /// Another state: the server's active count may follow.
-fn change(entry: &mut Entry, state: u8, active: bool, established: bool, servers: &mut Servers) -> Handshake {
+pub(super) fn change(
+    entry: &mut Entry,
+    state: u8,
+    active: bool,
+    established: bool,
+    servers: &mut Servers,
+) -> Handshake {
     entry.state = state;
     if entry.server != NONE {
         let live = servers.live_mut(entry.server);

@@ -85,7 +85,7 @@ impl Director {
         parsed: &Parsed,
         mut entry: Entry,
     ) -> Decision {
-        bind(&entry, &mut self.servers);
+        bind(&entry, &mut self.servers, &mut self.flows.events);
         track(&mut entry, Side::Client, parsed, packet, &self.settings.timeouts, false, &mut self.servers);
         if let Some(counters) = self.flows.counters_mut(entry.server) {
             counters.count_in(parsed.len);
@@ -95,7 +95,7 @@ impl Director {
         if entry.control != NONE {
             self.offer_controller(now, entry.control);
         }
-        unbind(&entry, &mut self.servers);
+        unbind(&entry, &mut self.servers, &mut self.flows.events);
         decision
     }
 
@@ -303,6 +303,9 @@ impl Director {
         slot: u32,
     ) -> Decision {
         let entry = self.flows.table.slab.get(slot);
+        if self.is_cut_off(entry.server) {
+            return self.cut_off(now, packet, parsed, slot, Side::Server);
+        }
         let plan = plan_out(entry);
         let helped;
         let parsed = if entry.flags.contains(Flags::HELPED) {
@@ -352,7 +355,9 @@ impl Director {
                 let error = match reason {
                     ReplyReason::TtlExceeded => IcmpError::TimeExceeded,
                     ReplyReason::NoRoute => IcmpError::NoRoute,
-                    ReplyReason::NoDestination | ReplyReason::TooBig => IcmpError::PortUnreachable,
+                    ReplyReason::NoDestination | ReplyReason::TooBig | ReplyReason::Drained | ReplyReason::Reset => {
+                        IcmpError::PortUnreachable
+                    }
                 };
                 (reason, error, false)
             }

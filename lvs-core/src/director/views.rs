@@ -6,7 +6,6 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Director;
-use crate::addr::{Addr, Family};
 use crate::conn::ConnId;
 use crate::conn::entry::Flags;
 use crate::conn::slab::NONE;
@@ -52,6 +51,7 @@ impl Director {
             active: live.active,
             inactive: live.inactive(),
             persistent: live.persistent,
+            state: self.server_state(slot),
             stats: server.estimator.reported(),
             rates: server.estimator.rates(),
         }
@@ -93,17 +93,12 @@ impl Director {
     fn view(&self, slot: u32) -> ConnectionView {
         let entry = self.flows.table.slab.get(slot);
         let family = entry.family();
-        // Above a template of every protocol stands the mark, as the kernel writes it: the first word of an address.
-        let target = match (entry.protocol(), family) {
-            (0, Family::V6) => Addr([entry.virtual_address().last(), 0, 0, 0]),
-            _ => entry.virtual_address(),
-        };
         ConnectionView {
             id: self.flows.table.slab.id(slot),
             server_id: (entry.server != NONE).then(|| self.servers.id(entry.server)),
             protocol: entry.protocol(),
             client: SocketAddr::new(entry.client().to_ip(family), entry.client_port),
-            target: SocketAddr::new(target.to_ip(family), entry.virtual_port),
+            target: SocketAddr::new(entry.shown_target().to_ip(family), entry.virtual_port),
             server: SocketAddr::new(entry.server_address().to_ip(entry.server_family()), entry.server_port),
             state: state_name(entry),
             expires_seconds: entry.expires.since(self.now).as_secs(),

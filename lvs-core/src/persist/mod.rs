@@ -40,5 +40,7 @@ pub(crate) fn template_key(service: &Service, tuple: &Tuple) -> TemplateKey {
 /// Whether a template's server may still be used.
 pub(crate) fn is_server_valid(server: u32, servers: &Servers, expire_quiescent: bool) -> bool {
     let live = servers.live(server);
-    live.is_available() && !(expire_quiescent && live.weight == 0)
+    live.is_available()
+        && !live.standing().is_cut_off()
+        && !((expire_quiescent || live.gives_templates_up()) && live.weight == 0)
 }

@@ -32,7 +32,8 @@ pub(crate) struct Live {
     /// Its address, and how often its slot was taken before: what a verdict says of it.
     pub(crate) address: IpAddr,
     generation: u32,
-    available: bool,
+    standing: Standing,
+    drain: DrainBits,
     overloaded: bool,
     /// Whose counting and overload these are.
     kernel: Kernel,
@@ -55,7 +56,8 @@ impl Live {
             local: false,
             address: spec.address.ip(),
             generation: 0,
-            available: true,
+            standing: Standing::IN_SERVICE,
+            drain: DrainBits::NONE,
             overloaded: false,
             kernel,
             profile: 0,
@@ -63,7 +65,25 @@ impl Live {
     }
 
     pub(crate) const fn is_available(&self) -> bool {
-        self.available
+        self.standing.is_in_service()
+    }
+
+    pub(crate) const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    pub(crate) const fn is_draining(&self) -> bool {
+        self.drain.0 & DrainBits::DRAINING != 0
+    }
+
+    /// True if a draining server is empty: no connection, and no template that still counts.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.is_draining() && self.total == 0 && (self.persistent == 0 || self.gives_templates_up())
+    }
+
+    /// True for a draining server whose templates bring it no new connections.
+    pub(crate) const fn gives_templates_up(&self) -> bool {
+        self.drain.0 & DrainBits::GIVES_TEMPLATES_UP != 0
     }
 
     pub(crate) const fn is_overloaded(&self) -> bool {
@@ -141,7 +161,7 @@ impl Live {
 
     /// Takes over weight and thresholds of a new description.
     fn configure(&mut self, spec: &ServerSpec, is_new: bool) {
-        self.weight = spec.weight;
+        self.weight = if self.is_draining() { 0 } else { spec.weight };
         if is_new || spec.weight != 0 {
             self.last_weight = spec.weight;
         }
@@ -162,6 +182,49 @@ impl Live {
 }
 
 const _: () = assert!(size_of::<Live>() <= 64, "one cache line");
+
+/// Whether packets of a server's connections go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing(u8);
+
+impl Standing {
+    /// Nothing stands in the way.
+    pub(crate) const IN_SERVICE: Self = Self(0);
+    /// It has left its service.
+    const REMOVED: u8 = 1;
+    /// It was drained up to a deadline, and what is left is dropped, or reset.
+    const DROPS: u8 = 2;
+    const RESETS: u8 = 4;
+
+    /// True while the server is in its service.
+    #[inline]
+    pub(crate) const fn is_in_service(self) -> bool {
+        self.0 & Self::REMOVED == 0
+    }
+
+    /// True if packets of its connections go nowhere any more.
+    #[inline]
+    pub(crate) const fn is_cut_off(self) -> bool {
+        self.0 & (Self::DROPS | Self::RESETS) != 0
+    }
+
+    /// True if their senders are told.
+    pub(crate) const fn resets(self) -> bool {
+        self.0 & Self::RESETS != 0
+    }
+}
+
+/// What a drain means for new connections.
+#[derive(Clone, Copy, Debug)]
+struct DrainBits(u8);
+
+impl DrainBits {
+    const NONE: Self = Self(0);
+    const DRAINING: u8 = 1;
+    const GIVES_TEMPLATES_UP: u8 = 2;
+    /// It was noted that the last connection is gone.
+    const NOTED: u8 = 4;
+}
 
 /// A real server as the control plane knows it.
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +249,8 @@ pub(crate) struct Servers {
     live: Vec<Live>,
     records: Vec<Option<Server>>,
     free: Vec<u32>,
+    /// Servers whose drain seems to be over.
+    drained: Vec<u32>,
     kernel: Kernel,
 }
 
@@ -255,7 +320,7 @@ impl Servers {
 
     /// True if the id names a server that is in a service now.
     pub(crate) fn is_available(&self, id: ServerId) -> bool {
-        self.slot(id).is_some_and(|slot| self.live(slot).available)
+        self.slot(id).is_some_and(|slot| self.live(slot).is_available())
     }
 
     /// Takes a slot for a server that is new to the director, and makes it available. `None` if there are 2^32.
@@ -290,7 +355,7 @@ impl Servers {
         let thresholds = (server.spec.upper, server.spec.lower);
         (server.spec, server.owner, server.idle_since) = (spec, owner, None);
         let live = self.live_mut(slot);
-        live.available = true;
+        (live.standing, live.drain) = (Standing::IN_SERVICE, DrainBits::NONE);
         live.configure(&spec, true);
         if thresholds != (spec.upper, spec.lower) {
             live.judge_overload(thresholds.0);
@@ -311,7 +376,54 @@ impl Servers {
 
     /// The server has left its service; its connections still point to it.
     pub(crate) fn retire(&mut self, slot: u32) {
-        self.live_mut(slot).available = false;
+        let live = self.live_mut(slot);
+        live.standing.0 |= Standing::REMOVED;
+        live.drain = DrainBits::NONE;
+    }
+
+    /// The server gets no new connections, whatever its weight.
+    pub(crate) fn drain(&mut self, slot: u32, gives_templates_up: bool) {
+        let live = self.live_mut(slot);
+        let templates = if gives_templates_up { DrainBits::GIVES_TEMPLATES_UP } else { 0 };
+        live.drain = DrainBits(DrainBits::DRAINING | templates);
+        live.standing = Standing::IN_SERVICE;
+        live.weight = 0;
+        // So that noting one needs no memory.
+        self.drained.reserve(self.live.len());
+        self.has_drained(slot);
+    }
+
+    /// The server has its weight again.
+    pub(crate) fn undrain(&mut self, slot: u32) {
+        let weight = self.spec(slot).weight;
+        let live = self.live_mut(slot);
+        (live.standing, live.drain, live.weight) = (Standing::IN_SERVICE, DrainBits::NONE, weight);
+    }
+
+    /// What is left at a draining server goes nowhere from now on.
+    pub(crate) fn cut_off(&mut self, slot: u32, resets: bool) {
+        self.live_mut(slot).standing.0 |= if resets { Standing::RESETS } else { Standing::DROPS };
+    }
+
+    /// A connection of a draining server is gone, perhaps the last one: notes that, once.
+    #[cold]
+    pub(crate) fn has_drained(&mut self, slot: u32) {
+        let live = self.live_mut(slot);
+        if live.is_drained() && live.drain.0 & DrainBits::NOTED == 0 {
+            live.drain.0 |= DrainBits::NOTED;
+            self.drained.push(slot);
+        }
+    }
+
+    /// The servers that were noted as drained since the last time.
+    pub(crate) fn take_drained(&mut self) -> Option<u32> {
+        let slot = self.drained.pop()?;
+        self.live_mut(slot).drain.0 &= !DrainBits::NOTED;
+        Some(slot)
+    }
+
+    pub(crate) const fn any_drained(&self) -> bool {
+        !self.drained.is_empty()
     }
 
     /// Nothing points to the server any more: its slot may be taken by another.
