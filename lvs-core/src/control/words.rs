@@ -18,9 +18,12 @@ pub(crate) struct Word {
     start: u32,
 }
 
+/// Most words are no longer.
+const TYPICAL: usize = 24;
+
 impl Word {
     fn at(start: u32) -> Self {
-        Self { text: String::new(), columns: Vec::new(), start }
+        Self { text: String::with_capacity(TYPICAL), columns: Vec::with_capacity(TYPICAL), start }
     }
 
     fn push(&mut self, c: char, column: u32) {
