@@ -3,6 +3,8 @@
 
 #[path = "../balance/mod.rs"]
 pub mod balance;
+#[path = "../scenarios/mod.rs"]
+pub mod scenarios;
 
 /// The README's program is compiled and run with the tests.
 #[cfg(doctest)]

@@ -51,6 +51,8 @@ pub struct Builder {
     dont_fragment: bool,
     options: usize,
     chunk: u8,
+    second_chunk: Option<u8>,
+    identification: u16,
     no_checksum: bool,
     payload: Vec<u8>,
 }
@@ -75,6 +77,8 @@ impl Builder {
             dont_fragment: true,
             options: 0,
             chunk: transport::SCTP_INIT,
+            second_chunk: None,
+            identification: 0x1234,
             no_checksum: false,
             payload: Vec::new(),
         }
@@ -104,6 +108,20 @@ impl Builder {
     #[must_use]
     pub const fn numbers(mut self, sequence: u32, acknowledgment: u32) -> Self {
         (self.sequence, self.acknowledgment) = (sequence, acknowledgment);
+        self
+    }
+
+    /// Another chunk of this type, without content, behind the first.
+    #[must_use]
+    pub const fn and_chunk(mut self, chunk: u8) -> Self {
+        self.second_chunk = Some(chunk);
+        self
+    }
+
+    /// The identification of an IPv4 packet.
+    #[must_use]
+    pub const fn identification(mut self, identification: u16) -> Self {
+        self.identification = identification;
         self
     }
 
@@ -188,6 +206,10 @@ impl Builder {
             Protocol::Sctp => {
                 bytes[12] = self.chunk;
                 put16(&mut bytes, 14, u16::try_from(len - transport::SCTP_LEN).expect("a chunk"));
+                if let Some(chunk) = self.second_chunk {
+                    bytes.resize(len.next_multiple_of(4), 0);
+                    bytes.extend([chunk, 0, 0, 4]);
+                }
                 let crc = crc32c::sctp(&bytes);
                 bytes[8..12].copy_from_slice(&crc.to_le_bytes());
                 return bytes;
@@ -217,7 +239,7 @@ impl Builder {
                 ipv4::Header {
                     tos: self.tos,
                     total_length: u16::try_from(len + transport).expect("a packet"),
-                    identification: 0x1234,
+                    identification: self.identification,
                     dont_fragment: self.dont_fragment,
                     ttl: self.ttl,
                     protocol: self.protocol.number(),

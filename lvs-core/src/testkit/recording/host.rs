@@ -7,8 +7,8 @@ use std::vec::Vec;
 use serde_json::Value;
 
 use super::packet::{
-    Fields, ICMP, ICMPV6, TCP, UDP, describe, error_for, has_dont_fragment, header_is_right, mac_of, reset_for,
-    same_own_packet,
+    Fields, ICMP, ICMPV6, TCP, UDP, describe, error_for, has_dont_fragment, header_is_right, is_damaged, mac_of,
+    reset_for, same_own_packet,
 };
 use crate::{Director, Path};
 
@@ -166,6 +166,7 @@ fn network_of(text: &str, neighbour: IpAddr) -> Option<Network> {
 pub(super) fn answers_passed(fields: &Fields, packet: &[u8], answers: &[Vec<u8>]) -> Result<(), String> {
     let kind = packet.get(fields.transport).copied();
     let wanted = match (fields.protocol, kind) {
+        _ if is_damaged(fields, packet) => Wanted::Nothing,
         (TCP, _) => {
             let is_reset = packet.get(fields.transport + 13).is_some_and(|flags| flags & 4 != 0);
             if is_reset { Wanted::Nothing } else { Wanted::Reset }

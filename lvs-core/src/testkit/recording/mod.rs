@@ -88,7 +88,7 @@ pub fn play(text: &str) -> Result<Report, Unreadable> {
         let time = record["t_ms"].as_f64().ok_or_else(|| wrong("no t_ms"))?;
         let step = &record["step"];
         let op = step["op"].as_str().ok_or_else(|| wrong("no step.op"))?;
-        let compared = player.step(op, step, &record, time).ok_or_else(|| wrong("a malformed step"))?;
+        let compared = player.step(op, step, &record, instant(time)).ok_or_else(|| wrong("a malformed step"))?;
         if let Err((expected, got)) = compared {
             let action = if op == "tx" { describe_tx(step) } else { step.to_string() };
             let time_ms = record["t_ms"].to_string();
@@ -129,11 +129,56 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
+/// A scenario done without a kernel, for whoever writes one: the library does each step as [`play`] has it do, and
+/// nothing is compared.
+///
+/// ```
+/// use lvs_core::Instant;
+/// use lvs_core::testkit::recording::Rehearsal;
+///
+/// let mut rehearsal = Rehearsal::default();
+/// rehearsal.step(r#"{"op": "ipvsadm", "args": "-A -t 192.0.2.10:80 -s rr"}"#, Instant::from_millis(10))?;
+/// assert_eq!(rehearsal.director().services().len(), 1);
+/// # Ok::<(), lvs_core::testkit::recording::Unreadable>(())
+/// ```
+#[derive(Debug)]
+pub struct Rehearsal(Player);
+
+impl Default for Rehearsal {
+    fn default() -> Self {
+        Self(Player::new())
+    }
+}
+
+impl Rehearsal {
+    /// Does a step, a line of a scenario, at a time. If a packet arrived and the director had its say: what became of
+    /// it, and its bytes afterwards.
+    ///
+    /// # Errors
+    /// [`Unreadable`] if the line is no step.
+    pub fn step(&mut self, line: &str, now: Instant) -> Result<Option<(Verdict, Vec<u8>)>, Unreadable> {
+        let wrong = |what: &str| Unreadable { line: 1, what: what.to_string() };
+        let step: Value = serde_json::from_str(line).map_err(|error| wrong(&error.to_string()))?;
+        let op = step["op"].as_str().ok_or_else(|| wrong("no op"))?;
+        let nothing_recorded = serde_json::json!({ "stdout": "" });
+        self.0.verdict = None;
+        self.0.step(op, &step, &nothing_recorded, now).ok_or_else(|| wrong("a malformed step"))?.ok();
+        Ok(self.0.verdict.take())
+    }
+
+    /// The director that does it.
+    #[must_use]
+    pub const fn director(&self) -> &Director {
+        &self.0.director
+    }
+}
+
 /// Room in front of each packet.
 const HEADROOM: usize = 128;
 /// Room behind each packet: an ICMP error about a packet of any length fits.
 const TAILROOM: usize = 1600;
 
+#[derive(Debug)]
 struct Player {
     director: Director,
     host: Host,
@@ -141,6 +186,8 @@ struct Player {
     tunnel_ports: BTreeMap<Vec<u8>, u16>,
     late: Late,
     sync: Sync,
+    /// What became of the latest packet, and its bytes.
+    verdict: Option<(Verdict, Vec<u8>)>,
 }
 
 /// A frame that the kernel sent.
@@ -160,12 +207,12 @@ impl Player {
             tunnel_ports: BTreeMap::new(),
             late: Late::default(),
             sync: Sync::default(),
+            verdict: None,
         }
     }
 
     /// Does one step; `None` if it is malformed.
-    fn step(&mut self, op: &str, step: &Value, record: &Value, time_ms: f64) -> Option<Compared> {
-        let now = instant(time_ms);
+    fn step(&mut self, op: &str, step: &Value, record: &Value, now: Instant) -> Option<Compared> {
         self.pass_time(now);
         self.late.passed(&self.director, now);
         let compared = self.compare(op, step, record, now);
@@ -277,7 +324,12 @@ impl Player {
                     return refused_by_host(&fields, &packet, (kind, word), frames);
                 }
                 // The error is for one of the host's own addresses: it comes back as a packet to the director.
-                let error = error_for(&fields, &packet, kind, word, fields.source);
+                let mut error = error_for(&fields, &packet, kind, word, fields.source);
+                if let [frame] = frames
+                    && frame.bytes.first().map(|b| b >> 4) == error.first().map(|b| b >> 4)
+                {
+                    packet::take_over_random_header(&mut error, &frame.bytes);
+                }
                 return self.transmit(interface, error, frames, now);
             }
             packet.truncate(fields.len);
@@ -289,6 +341,7 @@ impl Player {
         let meta = Meta { hook, ..Meta::marked(self.host.mark(interface)) };
         let verdict = self.director.process(now, &mut held, meta);
         let after = held.bytes().to_vec();
+        self.verdict = Some((verdict, after.clone()));
         match verdict {
             Verdict::Drop(reason) => nothing_left(frames).map_err(|(e, _)| (e, format!("dropped: {reason}"))),
             Verdict::Pass(reason) if is_ours => {

@@ -215,6 +215,15 @@ fn transport_sum(source: IpAddr, destination: IpAddr, protocol: u8, bytes: &[u8]
     sum(&[&octets(source)[..], &octets(destination), &len, &[0, protocol], bytes].concat())
 }
 
+/// True if the checksum of a segment or datagram is wrong: a host then drops it without a word.
+pub(super) fn is_damaged(fields: &Fields, packet: &[u8]) -> bool {
+    let Some(bytes) = packet.get(fields.transport..fields.len) else { return true };
+    let no_checksum = fields.protocol == UDP && fields.source.is_ipv4() && be16(bytes, 6) == Some(0);
+    matches!(fields.protocol, TCP | UDP)
+        && !no_checksum
+        && transport_sum(fields.source, fields.destination, fields.protocol, bytes) != 0xffff
+}
+
 /// A packet of the host's own stack: no options, TTL 64. What the kernel draws at random is zero.
 fn from_host(
     source: IpAddr,
@@ -272,7 +281,8 @@ pub(super) fn reset_for(fields: &Fields, packet: &[u8]) -> Option<Vec<u8>> {
     let (from, to) = (fields.destination, fields.source);
     let checksum = !transport_sum(from, to, TCP, &reset);
     put16(&mut reset, 16, checksum);
-    let tos = if from.is_ipv4() { packet[1] } else { 0 };
+    // Without what the sender said of congestion.
+    let tos = if from.is_ipv4() { packet[1] } else { packet[0] << 4 | packet[1] >> 4 } & 0xfc;
     Some(from_host(from, to, tos, true, TCP, &reset))
 }
 

@@ -1,0 +1,57 @@
+//! What scenarios can be about, a file for each family.
+
+mod defence;
+mod forwarding;
+mod fragments;
+mod ftp;
+mod icmp;
+mod ipsec;
+mod lookup;
+mod persistence;
+mod policies;
+mod rules;
+mod sched;
+mod sctp;
+mod sip;
+mod statistics;
+mod tcp;
+mod timeouts;
+mod tunnel_errors;
+
+use super::script::Script;
+
+/// A family: its name, and what writes a scenario.
+type Family = (&'static str, fn(&mut Script));
+
+/// All of them.
+pub(crate) const FAMILIES: &[Family] = &[
+    ("sched-rr", |script| sched::write(script, "rr")),
+    ("sched-wrr", |script| sched::write(script, "wrr")),
+    ("sched-lc", |script| sched::write(script, "lc")),
+    ("sched-wlc", |script| sched::write(script, "wlc")),
+    ("sched-sed", |script| sched::write(script, "sed")),
+    ("sched-nq", |script| sched::write(script, "nq")),
+    ("sched-fo", |script| sched::write(script, "fo")),
+    ("sched-ovf", |script| sched::write(script, "ovf")),
+    ("sched-dh", |script| sched::write(script, "dh")),
+    ("sched-sh", |script| sched::write(script, "sh")),
+    ("sched-mh", |script| sched::write(script, "mh")),
+    ("sched-lblc", |script| sched::write(script, "lblc")),
+    ("sched-lblcr", |script| sched::write(script, "lblcr")),
+    ("tcp", tcp::write),
+    ("timeouts", timeouts::write),
+    ("lookup", lookup::write),
+    ("forwarding", forwarding::write),
+    ("persistence", persistence::write),
+    ("policies", policies::write),
+    ("sctp", sctp::write),
+    ("icmp", icmp::write),
+    ("control", rules::write),
+    ("statistics", statistics::write),
+    ("ftp", ftp::write),
+    ("sip", sip::write),
+    ("fragments", fragments::write),
+    ("tunnel-errors", tunnel_errors::write),
+    ("defence", defence::write),
+    ("ipsec", ipsec::write),
+];
