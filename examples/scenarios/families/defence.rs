@@ -26,7 +26,7 @@ pub(super) fn write(script: &mut Script) {
     }
     script.tune("drop_packet", 3);
     let mut traffic = Traffic::from_networks(2);
-    for _ in 0..script.dice.from(50, 80) {
+    for _ in 0..script.dice.from(30, 50) {
         match script.dice.from(0, 19) {
             0..14 => traffic.act(script, &services),
             14 => {

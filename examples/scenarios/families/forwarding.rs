@@ -33,7 +33,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(3);
-    for _ in 0..script.dice.from(12, 20) {
+    for _ in 0..script.dice.from(8, 13) {
         let service = script.dice.weighted(&[(4, 0), (3, 1), (1, 2)]);
         let mut flow = traffic.flow(&mut script.dice, &services[service]);
         if script.dice.chance(80) {

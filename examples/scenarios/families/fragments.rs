@@ -26,7 +26,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(2);
-    for n in 0..script.dice.from(10, 16) {
+    for n in 0..script.dice.from(7, 11) {
         let service = script.dice.weighted(&[(4, 0), (3, 1), (1, 2)]);
         let mut flow = traffic.flow(&mut script.dice, &services[service]);
         if script.dice.chance(70) {

@@ -29,7 +29,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::default();
-    for _ in 0..script.dice.from(8, 14) {
+    for _ in 0..script.dice.from(5, 9) {
         let service = script.dice.weighted(&[(3, 0), (3, 1), (1, 2)]);
         let mut flow = traffic.flow(&mut script.dice, &services[service]);
         flow.establish(script);

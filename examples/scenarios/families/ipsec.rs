@@ -23,7 +23,7 @@ pub(super) fn write(script: &mut Script) {
         service.options = "-p 100".into();
     }
     service.set_up(script, 3);
-    for _ in 0..script.dice.from(25, 45) {
+    for _ in 0..script.dice.from(18, 30) {
         let client = client_address(v6, 0, script.dice.pick(&[1, 2, 3, 4]));
         let protocol = if v6 { ESP } else { script.dice.pick(&[ESP, ESP, AH]) };
         let body = script.dice.bytes(40);

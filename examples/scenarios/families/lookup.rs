@@ -33,7 +33,7 @@ pub(super) fn write(script: &mut Script) {
         }
         services.push(service);
     }
-    for n in 0..script.dice.from(40, 70) {
+    for n in 0..script.dice.from(30, 50) {
         let mut flow = flow(script, n);
         let opening = flow.opening();
         if script.dice.chance(85) {

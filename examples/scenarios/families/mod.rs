@@ -14,6 +14,8 @@ mod sched;
 mod sctp;
 mod sip;
 mod statistics;
+mod sync_backup;
+mod sync_master;
 mod tcp;
 mod timeouts;
 mod tunnel_errors;
@@ -50,6 +52,8 @@ pub(crate) const FAMILIES: &[Family] = &[
     ("statistics", statistics::write),
     ("ftp", ftp::write),
     ("sip", sip::write),
+    ("sync-master", sync_master::write),
+    ("sync-backup", sync_backup::write),
     ("fragments", fragments::write),
     ("tunnel-errors", tunnel_errors::write),
     ("defence", defence::write),

@@ -48,7 +48,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(2);
-    for _ in 0..script.dice.from(40, 70) {
+    for _ in 0..script.dice.from(25, 45) {
         match script.dice.from(0, 99) {
             0..50 => traffic.open(script, &services),
             50..70 => traffic.act(script, &services),

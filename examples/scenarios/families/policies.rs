@@ -40,7 +40,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(2);
-    for _ in 0..script.dice.from(50, 90) {
+    for _ in 0..script.dice.from(30, 55) {
         let n = script.dice.index(services.len());
         match script.dice.from(0, 99) {
             0..60 => traffic.act(script, &services),

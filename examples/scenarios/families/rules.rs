@@ -82,7 +82,7 @@ const LISTINGS: [&str; 22] = [
 pub(super) fn write(script: &mut Script) {
     script.network(Families::Both);
     script.net(&network::with_mark(1));
-    for _ in 0..script.dice.from(60, 90) {
+    for _ in 0..script.dice.from(35, 55) {
         match script.dice.from(0, 99) {
             0..25 => add_or_edit_service(script),
             25..62 => server(script),

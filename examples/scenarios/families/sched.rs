@@ -30,7 +30,7 @@ pub(super) fn write(script: &mut Script, scheduler: &str) {
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(u8::try_from(script.dice.from(1, 40)).expect("few"));
-    for _ in 0..script.dice.from(40, 80) {
+    for _ in 0..script.dice.from(25, 50) {
         match script.dice.from(0, 99) {
             0..50 => traffic.open(script, &services),
             50..74 => traffic.act(script, &services),

@@ -36,7 +36,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::default();
-    for _ in 0..script.dice.from(5, 9) {
+    for _ in 0..script.dice.from(3, 5) {
         let service = script.dice.pick(&services);
         let mut flow = traffic.flow(&mut script.dice, &service);
         let opening = flow.opening();

@@ -31,7 +31,7 @@ pub(super) fn write(script: &mut Script) {
     service.set_up(script, 3);
     script.run("-S -n");
     let mut traffic = Traffic::from_networks(1);
-    for _ in 0..script.dice.from(30, 50) {
+    for _ in 0..script.dice.from(20, 32) {
         match script.dice.from(0, 19) {
             0..12 => {
                 let mut flow = traffic.flow(&mut script.dice, &service);

@@ -38,7 +38,7 @@ pub(super) fn write(script: &mut Script) {
     let mut services = services(script, mark);
     let mut traffic = Traffic::from_networks(5);
     to_calm(script, 1);
-    for _ in 0..script.dice.from(12, 20) {
+    for _ in 0..script.dice.from(7, 12) {
         let size = script.dice.weighted(&[(3, 0), (5, 12), (3, 60), (1, 120)]);
         for _ in 0..script.dice.from(0, size) {
             traffic.act(script, &services);

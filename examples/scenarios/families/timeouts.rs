@@ -23,7 +23,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::default();
-    for _ in 0..script.dice.from(15, 25) {
+    for _ in 0..script.dice.from(8, 14) {
         for _ in 0..script.dice.from(1, 4) {
             traffic.act(script, &services);
         }

@@ -26,7 +26,7 @@ pub(super) fn write(script: &mut Script) {
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(1);
-    for _ in 0..script.dice.from(8, 14) {
+    for _ in 0..script.dice.from(5, 9) {
         let service = script.dice.pick(&services);
         let mut flow = traffic.flow(&mut script.dice, &service);
         flow.establish(script);

@@ -325,10 +325,12 @@ impl Player {
                 }
                 // The error is for one of the host's own addresses: it comes back as a packet to the director.
                 let mut error = error_for(&fields, &packet, kind, word, fields.source);
+                // It goes on as it is or behind the headers of a tunnel.
                 if let [frame] = frames
-                    && frame.bytes.first().map(|b| b >> 4) == error.first().map(|b| b >> 4)
+                    && let Some(at) = frame.bytes.len().checked_sub(error.len())
+                    && frame.bytes[at] >> 4 == error[0] >> 4
                 {
-                    packet::take_over_random_header(&mut error, &frame.bytes);
+                    packet::take_over_random_header(&mut error, &frame.bytes[at..]);
                 }
                 return self.transmit(interface, error, frames, now);
             }
