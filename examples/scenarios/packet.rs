@@ -69,7 +69,7 @@ impl Answer {
             Some(Builder::new(protocol, SocketAddr::new(head.destination, to), SocketAddr::new(head.source, from)))
         };
         Some(match self {
-            Self::Tcp(flags) => back(Protocol::Tcp)?.flags(*flags).sequence(5000).acknowledgment(1001).build(),
+            Self::Tcp(flags) => back(Protocol::Tcp)?.flags(*flags).numbers(5000, 1001).build(),
             Self::Udp { zero_checksum } => {
                 let answer = back(Protocol::Udp)?.payload(b"ok");
                 if *zero_checksum { answer.no_checksum().build() } else { answer.build() }

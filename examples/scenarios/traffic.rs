@@ -63,7 +63,7 @@ impl Flow {
     pub(crate) fn segment(&mut self, script: &mut Script, flags: u8) -> usize {
         let first = flags & SYN != 0 && flags & ACK == 0;
         let packet = self.packet().flags(flags);
-        let packet = if first { packet.build() } else { packet.sequence(1001).acknowledgment(5001).build() };
+        let packet = if first { packet.build() } else { packet.numbers(1001, 5001).build() };
         self.send(script, &packet)
     }
 
@@ -80,7 +80,7 @@ impl Flow {
 
     fn packet_for(&self, answer: &Answer) -> Option<Vec<u8>> {
         match answer {
-            Answer::Tcp(flags) => Some(self.packet_back().flags(*flags).sequence(5000).acknowledgment(1001).build()),
+            Answer::Tcp(flags) => Some(self.packet_back().flags(*flags).numbers(5000, 1001).build()),
             Answer::Udp { zero_checksum: true } => Some(self.packet_back().payload(b"ok").no_checksum().build()),
             Answer::Udp { zero_checksum: false } => Some(self.packet_back().payload(b"ok").build()),
             Answer::Sctp(chunk) => Some(self.packet_back().chunk(*chunk).build()),

@@ -58,15 +58,16 @@ macro_rules! families {
 }
 
 families! {
-    every_scheduler_picks_as_the_kernel_does: ["sched-"], 39;
-    tcp_states_are_the_kernels: ["tcp-"], 11;
-    timeouts_are_the_kernels: ["timeouts-"], 3;
-    services_are_found_in_the_kernels_order: ["lookup-"], 5;
-    packets_are_forwarded_byte_for_byte_as_the_kernel_does: ["forwarding-"], 19;
-    persistence_is_the_kernels: ["persistence-"], 7;
-    policies_are_the_kernels: ["policies-"], 7;
-    sctp_states_are_the_kernels: ["sctp-"], 7;
-    icmp_errors_find_their_connection: ["icmp-"], 7;
+    every_scheduler_picks_as_the_kernel_does: ["sched-"], 52;
+    tcp_states_are_the_kernels: ["tcp-"], 13;
+    timeouts_are_the_kernels: ["timeouts-"], 5;
+    services_are_found_in_the_kernels_order: ["lookup-"], 7;
+    packets_are_forwarded_byte_for_byte_as_the_kernel_does: ["forwarding-"], 22;
+    persistence_is_the_kernels: ["persistence-"], 10;
+    policies_are_the_kernels: ["policies-"], 10;
+    sctp_states_are_the_kernels: ["sctp-"], 9;
+    icmp_errors_find_their_connection: ["icmp-"], 8;
+    counters_and_rates_are_the_kernels: ["statistics-"], 3;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 5;
     ftp_data_finds_its_way: ["ftp-"], 31;
 }

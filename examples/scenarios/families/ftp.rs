@@ -68,7 +68,7 @@ impl Session {
 
     /// The client says something, and the server acknowledges it.
     fn say(&mut self, script: &mut Script, text: &str) {
-        let packet = self.flow.packet().flags(0x18).sequence(self.client_next).acknowledgment(self.server_seen);
+        let packet = self.flow.packet().flags(0x18).numbers(self.client_next, self.server_seen);
         self.flow.send(script, &packet.payload(text.as_bytes()).build());
         self.client_next += u32::try_from(text.len()).expect("a line");
     }
@@ -77,8 +77,7 @@ impl Session {
     fn reply(&mut self, script: &mut Script, text: &str) {
         let packet = Builder::new(Protocol::Tcp, self.server, self.flow.client)
             .flags(0x18)
-            .sequence(self.server_next)
-            .acknowledgment(self.client_next)
+            .numbers(self.server_next, self.client_next)
             .payload(text.as_bytes())
             .build();
         let step = script.send(SERVERS, &packet);
@@ -89,7 +88,7 @@ impl Session {
         self.server_seen = (self.server_seen + u32::try_from(grown).expect("a packet"))
             .wrapping_sub(u32::try_from(packet.len()).expect("a packet"));
         if script.dice.chance(80) {
-            let ack = self.flow.packet().flags(0x10).sequence(self.client_next).acknowledgment(self.server_seen);
+            let ack = self.flow.packet().flags(0x10).numbers(self.client_next, self.server_seen);
             self.flow.send(script, &ack.build());
         }
         if script.dice.chance(8) {
@@ -141,8 +140,8 @@ impl Session {
         let (from, to) = (SocketAddr::new(self.server.ip(), 20), SocketAddr::new(self.flow.client.ip(), port));
         script.send(SERVERS, &Builder::new(Protocol::Tcp, from, to).syn().build());
         let back = Builder::new(Protocol::Tcp, to, SocketAddr::new(self.flow.target.ip(), 20));
-        script.send(CLIENTS, &back.flags(0x12).sequence(9000).acknowledgment(1001).build());
-        let on = Builder::new(Protocol::Tcp, from, to).flags(0x10).sequence(1001).acknowledgment(9001);
+        script.send(CLIENTS, &back.flags(0x12).numbers(9000, 1001).build());
+        let on = Builder::new(Protocol::Tcp, from, to).flags(0x10).numbers(1001, 9001);
         script.send(SERVERS, &on.build());
         script.look_at_connections();
     }

@@ -144,6 +144,8 @@ struct Settings {
     admission: Admission,
     /// Sorted.
     local: Vec<IpAddr>,
+    /// Of the host's networks.
+    broadcast: Vec<Ipv4Addr>,
     address_v4: Option<Ipv4Addr>,
     address_v6: Option<Ipv6Addr>,
 }
@@ -209,6 +211,7 @@ impl Director {
                 profiles: Profiles::default(),
                 admission: config.admission,
                 local: sorted(config.local_addresses),
+                broadcast: Vec::new(),
                 address_v4: config.address_v4,
                 address_v6: config.address_v6,
             },

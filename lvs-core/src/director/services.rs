@@ -433,6 +433,23 @@ impl Director {
         }
     }
 
+    /// Tells the broadcast addresses of the host's own networks, instead of those told before: as the kernel does, no new
+    /// server can have one of them. Servers that are there stay. At first none is known.
+    ///
+    /// ```
+    /// use lvs_core::{Config, ControlError, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.set_broadcast_addresses(vec!["10.0.255.255".parse()?]);
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let refused = director.add_server(web, ServerSpec::nat("10.0.255.255:80".parse()?));
+    /// assert_eq!(refused, Err(ControlError::AddressNotUnicast));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_broadcast_addresses(&mut self, addresses: Vec<Ipv4Addr>) {
+        self.settings.broadcast = addresses;
+    }
+
     /// Tells the host's addresses towards the clients anew, as in [`Config::address_v4`](crate::Config::address_v4).
     pub fn set_client_side_addresses(&mut self, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) {
         (self.settings.address_v4, self.settings.address_v6) = (v4, v6);
@@ -505,7 +522,9 @@ impl Director {
     /// Refuses addresses that no server can have.
     fn check_address(&self, address: IpAddr) -> Result<(), ControlError> {
         let refused = match address {
-            IpAddr::V4(a) => a.is_unspecified() || a.is_multicast() || a.is_broadcast(),
+            IpAddr::V4(a) => {
+                a.is_unspecified() || a.is_multicast() || a.is_broadcast() || self.settings.broadcast.contains(&a)
+            }
             IpAddr::V6(a) => {
                 let link_local = a.segments()[0] & 0xffc0 == 0xfe80;
                 (a.is_unspecified() || a.is_multicast() || link_local) && !self.settings.is_local(address)

@@ -1,6 +1,6 @@
 //! The host around the director, as a recording's `net` steps describe it: interfaces, neighbours, routes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::string::String;
 use std::vec::Vec;
 
@@ -83,6 +83,9 @@ impl Host {
     fn tell(&self, director: &mut Director) {
         let own = self.interfaces.iter().flat_map(|i| i.addresses.iter().map(|(address, _)| *address));
         director.set_local_addresses(own.collect());
+        let networks = self.interfaces.iter().flat_map(|i| i.addresses.iter());
+        director
+            .set_broadcast_addresses(networks.filter_map(|&(address, prefix)| broadcast(address, prefix)).collect());
         let mut towards_clients = (None, None);
         for interface in &self.interfaces {
             let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX);
@@ -151,6 +154,12 @@ impl Interface {
     fn address(&self, v4: bool) -> Option<IpAddr> {
         self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == v4)
     }
+}
+
+/// The broadcast address of an interface's network, if it has one.
+fn broadcast(address: IpAddr, prefix: u8) -> Option<Ipv4Addr> {
+    let IpAddr::V4(address) = address else { return None };
+    (prefix < 31).then(|| Ipv4Addr::from_bits(address.to_bits() | (u32::MAX >> prefix)))
 }
 
 fn network_of(text: &str, neighbour: IpAddr) -> Option<Network> {
