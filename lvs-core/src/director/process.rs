@@ -267,15 +267,11 @@ impl Director {
     fn request(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Decision {
         match self.connection_for(slot, parsed) {
             Followed::Keep => self.forward_in(now, packet, meta, parsed, slot),
-<<<<<<< HEAD
             Followed::Drop => {
                 self.overhear_client(packet, meta, parsed, slot);
                 Decision::Drop(DropReason::ServerGone)
             }
-=======
-            Followed::Drop => Decision::Drop(DropReason::ServerGone),
             Followed::CutOff => self.cut_off(now, packet, parsed, slot, Side::Client),
->>>>>>> c6b7e5c (Servers are drained, connections flushed, events told, figures written for monitoring)
             Followed::Shadow => self.opening(now, packet, meta, parsed),
             Followed::End => {
                 // The old connection still counts while a server is chosen, and is gone after the packet.
