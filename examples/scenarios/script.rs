@@ -23,13 +23,11 @@ pub(crate) struct Sent {
 
 impl Sent {
     /// Went to a real server as it is, not in a tunnel.
-    #[must_use]
-    pub(crate) const fn is_plain(&self) -> bool {
-        matches!(self.verdict, Verdict::Forward(out) if out.direction as u8 == Direction::ToServer as u8 && out.method as u8 != Method::Tun as u8)
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.verdict, Verdict::Forward(out) if out.direction == Direction::ToServer && out.method != Method::Tun)
     }
 
     /// Went to a real server.
-    #[must_use]
     pub(crate) fn reached_server(&self) -> bool {
         matches!(self.verdict, Verdict::Forward(out) if out.direction == Direction::ToServer)
     }

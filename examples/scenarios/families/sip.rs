@@ -8,8 +8,9 @@ use lvs_core::testkit::packets::Builder;
 use crate::scenarios::dice::Dice;
 use crate::scenarios::farm::{Service, Target};
 use crate::scenarios::network::{Families, SERVERS, client_address, server_address, virtual_address};
+use crate::scenarios::packet::Answer;
 use crate::scenarios::script::Script;
-use crate::scenarios::traffic::{Flow, Traffic};
+use crate::scenarios::traffic::Traffic;
 
 const SIP: u16 = 5060;
 
@@ -39,7 +40,9 @@ pub(super) fn write(script: &mut Script) {
                 let message = message(&mut script.dice);
                 let packet = flow.packet().payload(message.as_bytes()).build();
                 flow.send(script, &packet);
-                back(script, &flow, &message);
+                if script.dice.chance(50) {
+                    flow.answer(script, &Answer::Udp { zero_checksum: false });
+                }
             }
             12..14 => from_server(script, v6),
             14 => service.change(script),
@@ -51,14 +54,6 @@ pub(super) fn write(script: &mut Script) {
         }
     }
     script.look_at_connections();
-}
-
-/// The server's answer with the same Call-ID.
-fn back(script: &mut Script, flow: &Flow, message: &str) {
-    use crate::scenarios::packet::Answer;
-    if script.dice.chance(50) && !message.is_empty() {
-        flow.answer(script, &Answer::Udp { zero_checksum: false });
-    }
 }
 
 /// A server calls a client.
