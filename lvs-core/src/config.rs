@@ -31,6 +31,11 @@ pub struct Config {
     /// Room for so many [events](crate::Event) that wait to be [polled](crate::Director::poll_event); 0, which is the
     /// default, for none: nothing is told then, and it costs nothing.
     pub events: usize,
+    /// Room for the first parts of so many fragmented packets, which later parts follow: 30 seconds over IPv4, 60 over IPv6.
+    /// Memory for them is reserved at once, about 110 bytes each; where there is no more room the oldest is forgotten and
+    /// [counted](crate::Director::evicted_fragments). With 0 every part is passed: right for a host that puts packets
+    /// together before the director sees them.
+    pub fragments: usize,
     /// The host's own addresses, the virtual ones included. A real server with such an address is local: its packets
     /// are passed to the host. Empty, which is the default, means: every address that packets come for is the host's.
     pub local_addresses: Vec<IpAddr>,
@@ -98,13 +103,14 @@ pub enum Kernel {
 }
 
 impl Config {
-    /// Room for 65536 connections, paths of 1500 bytes.
+    /// Room for 65536 connections and 4096 fragmented packets, paths of 1500 bytes.
     #[must_use]
     pub const fn with_seed(seed: u64) -> Self {
         Self {
             seed,
             connections: 1 << 16,
             events: 0,
+            fragments: 1 << 12,
             local_addresses: Vec::new(),
             address_v4: None,
             address_v6: None,
@@ -235,7 +241,7 @@ macro_rules! tunables {
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
                 let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
                 match short(name) {
-                    $(stringify!($name) => self.$name = settled(stringify!($name), within(stringify!($name), value, $range)?),)+
+                    $(stringify!($name) => self.$name = within(stringify!($name), value, $range)?,)+
                     "sync_threshold" => self.sync_threshold = threshold(value, self.sync_threshold)?,
                     _ => return Err(ControlError::NoSuchTunable),
                 }
@@ -263,11 +269,6 @@ macro_rules! tunables {
                 }
             }
 
-            /// The same with those settled that do not stay as they are written.
-            pub(crate) fn settle(self) -> Self {
-                Self { $($name: settled(stringify!($name), self.$name),)+ sync_threshold: self.sync_threshold }
-            }
-
             /// One by its name, written as `sysctl` does.
             #[must_use]
             pub fn get(&self, name: &str) -> Option<String> {
@@ -282,15 +283,18 @@ macro_rules! tunables {
 }
 
 tunables! {
-    /// Free pages below which the automatic defence modes begin. Has no effect yet.
+    /// Pages of [available memory](crate::Director::set_available_memory) below which the automatic modes of the defences
+    /// begin.
     amemthresh: 1024 in ANY,
     /// Every how manieth new connection `drop_packet` drops in mode 3.
     am_droprate: 10 in ANY,
-    /// Mode of the defence that drops idle connections: 0 off, 1 and 2 automatic, 3 always. Has no effect yet.
+    /// Mode of the defence that drops some of the connections that are half open or idle, each second: 0 off, 1 automatic
+    /// and off, 2 automatic and on, 3 on.
     drop_entry: 0 in 0..=3,
-    /// Mode of the defence that drops packets that open connections.
+    /// Mode, as of `drop_entry`, of the defence that drops packets that open connections: in mode 3 every `am_droprate`-th,
+    /// in mode 2 the more the less memory there is.
     drop_packet: 0 in 0..=3,
-    /// Mode of the defence that waits for the server before a TCP connection counts as established.
+    /// Mode, as of `drop_entry`, of the defence that waits for the server before a TCP connection counts as established.
     secure_tcp: 0 in 0..=3,
     /// Whether the host's connection tracking sees the packets. Has no effect here.
     conntrack: 0 in ANY,
@@ -353,14 +357,6 @@ fn is_taken(name: &str, value: i32, range: RangeInclusive<i32>) -> bool {
     range.contains(&value) && (name != "sync_ports" || value.count_ones() == 1)
 }
 
-/// Mode 2 of a defence is mode 1 found in want of memory. Here memory is never wanting, so it settles at 1.
-fn settled(name: &str, value: i32) -> i32 {
-    match name {
-        "drop_entry" | "drop_packet" | "secure_tcp" if value == 2 => 1,
-        _ => value,
-    }
-}
-
 fn short(name: &str) -> &str {
     name.strip_prefix("net.ipv4.vs.").unwrap_or(name)
 }
@@ -390,7 +386,7 @@ mod tests {
         let mut tunables = Tunables::default();
         assert_eq!(tunables.set("net.ipv4.vs.secure_tcp", "3"), Ok(()));
         assert_eq!(tunables.set("secure_tcp", "4"), Err(ControlError::TunableRange));
-        assert_eq!((tunables.set("drop_packet", "2"), tunables.drop_packet), (Ok(()), 1));
+        assert_eq!((tunables.set("drop_packet", "2"), tunables.drop_packet), (Ok(()), 2));
         assert_eq!(tunables.set("secure_udp", "1"), Err(ControlError::NoSuchTunable));
         assert_eq!(tunables.set("sync_threshold", "'0 0'"), Ok(()));
         assert_eq!(tunables.set("sync_threshold", "3 2"), Err(ControlError::TunableRange));

@@ -68,6 +68,8 @@ pub enum Gone {
     Flushed,
     /// The table was full, and it made room for another ([`Admission`](crate::Admission)).
     Evicted,
+    /// The `drop_entry` defence ended it.
+    Dropped,
 }
 
 impl Gone {
@@ -80,6 +82,7 @@ impl Gone {
             Self::ServerGone => "server-gone",
             Self::Flushed => "flushed",
             Self::Evicted => "evicted",
+            Self::Dropped => "dropped",
         }
     }
 }

@@ -102,7 +102,8 @@ reasons! {
         LocalReply = 5, "local-reply";
         /// The real server is this host: the packet is for the local stack, as it is.
         LocalServer = 6, "local-server";
-        /// A part of a fragmented packet: the host puts it together first.
+        /// A part of a fragmented packet whose first part was passed, or that has nothing to do with a service; every part
+        /// if the director has no [memory](crate::Config::fragments) for them.
         Fragment = 7, "fragment";
         /// Seen where packets are forwarded, and no reply of a real server: requests are never taken up there.
         Forwarded = 8, "forwarded";
@@ -172,6 +173,21 @@ reasons! {
         /// The connection's server was drained up to its deadline, and what was left is dropped; or no answer to the packet
         /// is possible.
         Drained = 24, "drained";
+        /// A later part of a fragmented packet, for a service or from a real server that NAT hides, whose first part did not
+        /// come before it, is forgotten, or went with a connection that has ended since.
+        FragmentWithoutFirst = 25, "fragment-without-first";
+        /// A later part of a fragmented packet whose first part was dropped or answered.
+        FragmentOfDropped = 26, "fragment-of-dropped";
+        /// The first part of a fragmented packet, for a service or from a real server that NAT hides, that does not hold
+        /// the transport header.
+        TinyFragment = 27, "tiny-fragment";
+        /// An SCTP packet in parts whose port is to change: its checksum covers all of them.
+        FragmentedSctp = 28, "fragmented-sctp";
+        /// An ICMP error in parts about a connection.
+        FragmentedError = 29, "fragmented-error";
+        /// A router on the way to a server wants smaller tunnel packets, and the packet in the tunnel may be fragmented: the
+        /// way is known to be narrower from now on, and its client need not be told.
+        TunnelErrorLearned = 30, "tunnel-error-learned";
     }
 }
 
@@ -190,6 +206,8 @@ reasons! {
         Reset = 5, "reset";
         /// The same for other protocols: port unreachable.
         Drained = 6, "drained";
+        /// An ICMP error about a packet in a tunnel to a real server, passed on to the client of the connection.
+        TunnelError = 7, "tunnel-error";
     }
 }
 

@@ -7,9 +7,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use common::bytes::refresh_ip;
+use common::parts::split;
 use lvs_core::sched::SchedulerKind;
 use lvs_core::testkit::packets::Builder;
 use lvs_core::{Config, Director, DropReason, Instant, Meta, Packet, Path, Protocol, Verdict};
+
+#[allow(dead_code, reason = "each file of tests uses a part of it")]
+mod common;
 
 /// The system's allocator, which counts what each thread asks it for.
 struct Counting;
@@ -96,8 +101,23 @@ fn mixture() -> Vec<(Vec<u8>, Meta)> {
             }
         }
         packets.push((vec![0x45; usize::from(n % 60)], Meta::default()));
+        packets.extend(parts(n));
     }
     packets
+}
+
+/// A datagram in parts, and a later part of another that nobody has seen.
+fn parts(n: u16) -> Vec<(Vec<u8>, Meta)> {
+    let (client, vip) = (format!("198.51.100.2:{}", 1024 + n), format!("192.0.2.10:{}", 80 + n % 3));
+    let whole = Builder::new(Protocol::Udp, client.parse().unwrap(), vip.parse().unwrap());
+    let whole = whole.may_fragment().payload(&[0x66; 500]).build();
+    let mut parts = split(&whole, &[200, 200]);
+    parts.push(parts[1].clone());
+    for (part, identification) in parts.iter_mut().zip([n, n, n, !n]) {
+        part[4..6].copy_from_slice(&identification.to_be_bytes());
+        refresh_ip(part);
+    }
+    parts.into_iter().map(|part| (part, Meta::default())).collect()
 }
 
 /// A way to servers on which tunnels have a source.
@@ -110,7 +130,8 @@ fn no_packet_allocates() {
     let mixture = mixture();
     let remembers = |kind: &SchedulerKind| matches!(kind.name(), "lblc" | "lblcr");
     for kind in SchedulerKind::ALL.into_iter().filter(|kind| !remembers(kind)) {
-        let mut director = Director::new(Config { connections: 300, path: path(), ..Config::with_seed(7) }).unwrap();
+        let config = Config { connections: 300, fragments: 30, path: path(), ..Config::with_seed(7) };
+        let mut director = Director::new(config).unwrap();
         director.load(&rules(kind.name())).unwrap();
         let mut buffers: Vec<Vec<u8>> = mixture.iter().map(|(bytes, _)| [&[0; ROOM], &bytes[..]].concat()).collect();
         let (singly, together) = buffers.split_at_mut(mixture.len() / 2);
@@ -155,6 +176,7 @@ fn no_packet_allocates() {
         assert_eq!(allocations, 0, "{kind}, as time passes");
         assert!(before > 100 && director.connection_count() == 0);
         assert!(forwarded > 1000 && refused > 500, "{kind}: {forwarded} forwarded, {refused} refused");
+        assert!(director.evicted_fragments() > 100);
         assert!(full > 10, "{kind}: {full} found no room");
     }
 }

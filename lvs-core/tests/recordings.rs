@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use lvs_core::testkit::recording::play;
+use lvs_core::testkit::recording::{play, play_fragments};
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -70,6 +70,33 @@ families! {
     counters_and_rates_are_the_kernels: ["statistics-"], 3;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 5;
     ftp_data_finds_its_way: ["ftp-"], 31;
+    fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 13;
+    errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 7;
+}
+
+/// Fragments that the director is given as they come: what leaves, put together, is the kernel's packet. The steps that
+/// differ are those that `DIFFERENCES.md` is about.
+#[test]
+fn fragments_as_they_come_are_the_kernels_put_together() {
+    let known: [(&str, &[usize]); 5] = [
+        // Each part fits where all of them together do not: nothing is refused for their sum.
+        ("fragments-mtu-001", &[9, 13, 17, 24]),
+        // A UDP checksum that was absent stays so; a refused packet counts with its first part alone.
+        ("fragments-nat-902", &[6, 8, 20]),
+        // Later parts that come first; a duplicated first part counts again; overlapping ones go through.
+        ("fragments-order-001", &[7, 20, 22, 31, 33]),
+        // SCTP whose port changes.
+        ("fragments-sctp-001", &[6, 12]),
+        // Atomic fragments keep their header, and count with it.
+        ("fragments-v6-nat-001", &[19]),
+    ];
+    for (name, text) in recordings(&["fragments-"]) {
+        let played = play_fragments(&text).expect("a readable recording");
+        let differing: Vec<usize> = played.differences.iter().map(|difference| difference.step).collect();
+        let known = known.iter().find(|(known, _)| name.starts_with(known)).map_or(&[][..], |(_, steps)| steps);
+        let report: Vec<String> = played.differences.iter().map(ToString::to_string).collect();
+        assert_eq!(differing, known, "{name}:\n{}", report.join("\n"));
+    }
 }
 
 /// Recordings that need what is still to come (the SIP engine), and in how many steps they differ without it. Fewer is

@@ -34,7 +34,7 @@ pub enum lvs_pass_reason {
     LVS_PASS_LOCAL_REPLY = 5,
     /// The real server is this host.
     LVS_PASS_LOCAL_SERVER = 6,
-    /// A part of a fragmented packet: the host puts it together first.
+    /// A part of a fragmented packet whose first part was passed, or that has nothing to do with a service.
     LVS_PASS_FRAGMENT = 7,
     /// Seen where packets are forwarded, and no reply of a real server.
     LVS_PASS_FORWARDED = 8,
@@ -103,6 +103,18 @@ pub enum lvs_drop_reason {
     /// The connection's server was drained up to its deadline, and what was left is dropped; or no answer to the packet is
     /// possible.
     LVS_DROP_DRAINED = 24,
+    /// A later part of a fragmented packet whose first part is not known.
+    LVS_DROP_FRAGMENT_WITHOUT_FIRST = 25,
+    /// A later part of a fragmented packet whose first part was dropped or answered.
+    LVS_DROP_FRAGMENT_OF_DROPPED = 26,
+    /// The first part of a fragmented packet without its transport header.
+    LVS_DROP_TINY_FRAGMENT = 27,
+    /// An SCTP packet in parts whose port is to change.
+    LVS_DROP_FRAGMENTED_SCTP = 28,
+    /// An ICMP error in parts about a connection.
+    LVS_DROP_FRAGMENTED_ERROR = 29,
+    /// A router wants smaller tunnel packets: learned, and the client need not be told.
+    LVS_DROP_TUNNEL_ERROR_LEARNED = 30,
 }
 
 /// Why a packet is answered with an ICMP error or a TCP reset.
@@ -121,6 +133,8 @@ pub enum lvs_reply_reason {
     LVS_REPLY_RESET = 5,
     /// The same for other protocols: port unreachable.
     LVS_REPLY_DRAINED = 6,
+    /// An ICMP error about a packet in a tunnel, passed on to the client of the connection.
+    LVS_REPLY_TUNNEL_ERROR = 7,
 }
 
 /// Which way a forwarded packet goes.

@@ -2,11 +2,12 @@
 //!
 //! `entry` is one connection, `hash` the keyed hash of flows, `index` the buckets of one cache line each and `tags`
 //! how they are searched, `slab` the
-//! entries, `table` both together, `lists` those of each server, `flows` the connections as a whole, `room` what goes when
-//! the table is full, `prefetch` the one place that needs unsafe code.
+//! entries, `table` both together, `lists` those of each server, `flows` the connections as a whole, `fragments` what
+//! later parts of packets follow, `room` what goes when the table is full, `prefetch` the one place that needs unsafe code.
 
 pub(crate) mod entry;
 pub(crate) mod flows;
+pub(crate) mod fragments;
 pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod lists;

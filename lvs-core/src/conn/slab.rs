@@ -53,6 +53,11 @@ impl Slab {
         self.capacity
     }
 
+    /// Slots that are in use or once were: every entry's is below.
+    pub(crate) fn used(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
     pub(crate) const fn is_full(&self) -> bool {
         self.len == self.capacity
     }

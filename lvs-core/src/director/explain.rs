@@ -9,6 +9,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::Director;
 use super::drain::CutOff;
+use super::fragment::{Followed as PartFollowed, PartCourse};
 use super::helper::Control;
 use super::icmp::{ErrorCourse, as_opening, is_icmp, unanswered};
 use super::process::{Decision, Followed, not_balanced};
@@ -164,12 +165,36 @@ impl Director {
             return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
-            if is_icmp(parsed) {
-                return self.course_of_error(now, packet, meta, parsed);
-            }
-            return Course::ends(Found::Nothing, self.verdict(decision, parsed));
+            return match parsed.shape {
+                Shape::Fragment => self.course_of_part(now, packet, meta, parsed),
+                _ if is_icmp(parsed) => self.course_of_error(now, packet, meta, parsed),
+                _ => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
+            };
         }
-        match self.flows.table.find(hash, &parsed.tuple, now) {
+        self.course_of_flow(now, packet, meta, parsed)
+    }
+
+    /// A part of a fragmented packet goes with the first.
+    fn course_of_part(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
+        match self.part_course(now, packet.bytes(), meta, parsed) {
+            PartCourse::Done(decision) => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
+            PartCourse::First(first) => self.course_of_flow(now, packet, meta, &first),
+            PartCourse::Later(parsed, PartFollowed::Connection(slot, Side::Server)) => {
+                self.course_sent(packet, &parsed, slot)
+            }
+            PartCourse::Later(parsed, PartFollowed::Connection(slot, Side::Client)) => {
+                let entry = self.flows.table.slab.get(slot);
+                self.course_in(packet, &parsed, self.found(slot, Direction::ToServer), entry, Some(slot))
+            }
+            PartCourse::Later(parsed, PartFollowed::OnePacket(server)) => {
+                let entry = self.one_packet_entry(server, &parsed);
+                self.course_in(packet, &parsed, Found::Nothing, &entry, None)
+            }
+        }
+    }
+
+    fn course_of_flow(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
+        match self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now) {
             Some((slot, Side::Server)) => self.course_out(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Course::ends(Found::Nothing, Verdict::Pass(PassReason::Forwarded)),
             Some((slot, Side::Client)) => self.course_request(now, packet, meta, parsed, slot),
@@ -226,6 +251,13 @@ impl Director {
     fn course_of_error(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
         match self.error_course(now, packet.bytes(), meta, parsed) {
             ErrorCourse::Done(decision) => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
+            ErrorCourse::Tunnel(error) => {
+                let decision = match self.tunnel_reply(packet.bytes(), &error) {
+                    Ok(_) => Decision::Relayed { connection: error.slot, reason: ReplyReason::TunnelError },
+                    Err(reason) => Decision::Drop(reason),
+                };
+                Course::ends(self.found(error.slot, Direction::ToClient), self.verdict(decision, parsed))
+            }
             ErrorCourse::Follow { slot, side: Side::Server, .. } => {
                 let found = self.found(slot, Direction::ToClient);
                 let entry = self.flows.table.slab.get(slot);
@@ -255,7 +287,7 @@ impl Director {
 
     fn course_out(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Course {
         let entry = self.flows.table.slab.get(slot);
-        let (plan, found) = (plan_out(entry), self.found(slot, Direction::ToClient));
+        let found = self.found(slot, Direction::ToClient);
         if self.is_cut_off(entry.server) {
             return Course::ends(found, self.verdict_cut_off(packet, parsed, slot, Side::Server));
         }
@@ -265,6 +297,13 @@ impl Director {
                 return Course::ends(found, Verdict::Drop(reason));
             }
         }
+        self.course_sent(packet, parsed, slot)
+    }
+
+    /// A packet to the client that nothing has to be read of.
+    fn course_sent(&self, packet: &Packet<'_>, parsed: &Parsed, slot: u32) -> Course {
+        let entry = self.flows.table.slab.get(slot);
+        let (plan, found) = (plan_out(entry), self.found(slot, Direction::ToClient));
         if let Some(reason) = obstacle(packet, parsed, &plan) {
             return Course::ends(found, Verdict::Drop(reason));
         }
@@ -335,7 +374,7 @@ impl Director {
         };
         let service = self.control.services.get(slot);
         let bare = Found::Service { key: *service.key(), choice: None };
-        if self.drop_packet.would_drop() {
+        if self.defence.would_drop() {
             return Course::ends(bare, Verdict::Drop(DropReason::DropPacket));
         }
         if let Err(refusal) = self.may_be_scheduled(now, meta, parsed) {

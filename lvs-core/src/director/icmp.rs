@@ -7,6 +7,7 @@ use super::Director;
 use super::process::Decision;
 use super::schedule::{Refusal, Scheduled};
 use super::transmit::Outcome;
+use super::tunnel_error::TunnelError;
 use crate::addr::Family;
 use crate::config::{Hook, Meta};
 use crate::conn::entry::Side;
@@ -30,6 +31,8 @@ pub(super) enum ErrorCourse {
     Follow { slot: u32, side: Side, quote: Quote },
     /// No connection, and the quoted packet may make one.
     Schedule { quote: Quote },
+    /// An error about a tunnel of ours.
+    Tunnel(TunnelError),
     /// Nothing of ours.
     Done(Decision),
 }
@@ -57,6 +60,7 @@ impl Director {
     pub(super) fn icmp(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
         match self.error_course(now, packet.bytes(), meta, parsed) {
             ErrorCourse::Done(decision) => decision,
+            ErrorCourse::Tunnel(error) => self.relay(now, packet, parsed, &error),
             ErrorCourse::Follow { slot, side: Side::Server, quote } => self.error_out(packet, parsed, slot, &quote),
             ErrorCourse::Follow { slot, side: Side::Client, quote } => {
                 self.error_in(packet, parsed, slot, &quote, meta.hook)
@@ -71,11 +75,7 @@ impl Director {
     pub(super) fn error_course(&self, now: Instant, bytes: &[u8], meta: Meta, parsed: &Parsed) -> ErrorCourse {
         let unsupported = ErrorCourse::Done(Decision::Pass(PassReason::UnsupportedProtocol));
         if parsed.shape == Shape::Fragment {
-            // Errors do not come in parts (RFC 4443 section 2.4); over IPv4 the host puts them together first.
-            return match parsed.tuple.family {
-                Family::V4 => ErrorCourse::Done(Decision::Pass(PassReason::Fragment)),
-                Family::V6 => ErrorCourse::Done(Decision::Drop(DropReason::TruncatedTransport)),
-            };
+            return ErrorCourse::Done(Decision::Pass(PassReason::Fragment));
         }
         let message = bytes.get(parsed.transport..parsed.len).unwrap_or_default();
         let Some(header) = message.first_chunk::<ICMP_HEADER>() else {
@@ -83,6 +83,12 @@ impl Director {
         };
         if !is_error(parsed.tuple.family, header[0]) {
             return unsupported;
+        }
+        if meta.hook == Hook::Local
+            && parsed.tuple.family == Family::V4
+            && let Some(found) = self.tunnel_error(now, bytes, parsed)
+        {
+            return found.map_or_else(ErrorCourse::Done, ErrorCourse::Tunnel);
         }
         let Some(quote) = quote::read(&message[ICMP_HEADER..], parsed.tuple.family) else { return unsupported };
         let answer = quote.answer();
@@ -173,14 +179,17 @@ pub(super) fn as_opening(parsed: &Parsed, quote: &Quote) -> Parsed {
     Parsed { tuple: quote.answer(), shape: Shape::Whole, is_quoted: true, ..*parsed }
 }
 
-/// An error never draws an error: where another packet would be answered, it is dropped.
+/// Neither an error nor a later part of a packet draws an error (RFC 1122 section 3.2.2): where another packet would be
+/// answered, it is dropped.
 pub(super) fn unanswered(parsed: &Parsed, refusal: Refusal) -> Refusal {
     match refusal {
-        _ if !is_icmp(parsed) && !parsed.is_quoted => refusal,
+        _ if !is_icmp(parsed) && !parsed.is_quoted && parsed.shape != Shape::Fragment => refusal,
         Refusal::TooBig(_) | Refusal::Error(ReplyReason::TooBig) => Refusal::Drop(DropReason::TooBig),
         Refusal::Error(ReplyReason::TtlExceeded) => Refusal::Drop(DropReason::TtlExceeded),
         Refusal::Error(ReplyReason::NoRoute) => Refusal::Drop(DropReason::NoRoute),
-        Refusal::Error(ReplyReason::NoDestination) => Refusal::Drop(DropReason::NoDestination),
+        Refusal::Error(ReplyReason::NoDestination | ReplyReason::TunnelError) => {
+            Refusal::Drop(DropReason::NoDestination)
+        }
         Refusal::Error(ReplyReason::Reset | ReplyReason::Drained) => Refusal::Drop(DropReason::Drained),
         Refusal::Pass(_) | Refusal::Drop(_) => refusal,
     }

@@ -2,17 +2,20 @@
 //!
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
 //! `slow_start` lets weights grow, `options` is what can be switched on beyond the kernel,
-//! `transmit` decides what leaves, `icmp` takes errors from outside, `helper` reads and changes what connections with a
-//! helper say, `timers` is the passing of time, `sync` tells other
-//! directors of connections, `explain` says what would happen; `services`, `views` and `tune` are the control plane:
-//! changing, showing, setting; `apply` changes whole configurations, `drain` takes a server out of service gently, `flush`
-//! ends connections, `events` tells what happened, `metrics` counts it.
+//! `transmit` decides what leaves, `fragment` takes parts of packets, `icmp` errors from outside, `tunnel_error` those about
+//! tunnels, `helper` reads and changes what connections with a helper say, `timers` is the passing of time, `defend` is
+//! self-defence, `sync` tells other directors of connections, `explain` says what would happen; `services`, `views` and
+//! `tune` are the control plane: changing, showing, setting; `apply` changes whole
+//! configurations, `drain` takes a server out of service gently, `flush` ends connections, `events` tells what happened,
+//! `metrics` counts it.
 
 mod apply;
+mod defend;
 mod drain;
 mod events;
 mod explain;
 mod flush;
+mod fragment;
 mod helper;
 mod icmp;
 #[cfg(any(test, feature = "testkit"))]
@@ -29,6 +32,7 @@ mod timers;
 mod track;
 mod transmit;
 mod tune;
+mod tunnel_error;
 mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -38,9 +42,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::{Admission, Config, Path, Tunables};
 use crate::conn::flows::Flows;
+use crate::conn::fragments::Fragments;
 use crate::conn::hash::HashKey;
 use crate::conn::slab::NONE;
-use crate::defense::DropPacket;
+use crate::defense::Defence;
 use crate::error::ConfigError;
 use crate::rng::Rng;
 use crate::service::server::Servers;
@@ -83,11 +88,17 @@ pub use timers::Advanced;
 pub struct Director {
     control: Control,
     flows: Flows,
+    fragments: Fragments,
     /// What control and flows share: a record of each real server.
     servers: Servers,
     settings: Settings,
     reasons: ReasonCounts,
-    drop_packet: DropPacket,
+    defence: Defence,
+    /// Draws what `drop_entry` looks at.
+    defence_rng: Rng,
+    /// The look that is under way.
+    sweep: Option<defend::Sweep>,
+    dropped_entries: u64,
     daemons: Daemons,
     gate: Gate,
     /// The latest time seen.
@@ -118,6 +129,10 @@ struct Control {
     /// Servers that are being drained, and the nearest of their deadlines.
     drains: BTreeMap<u32, Draining>,
     drain_at: Option<Instant>,
+    /// When the defences' next second has passed; never while all of them are off.
+    defend_at: Option<Instant>,
+    /// When the MTU of a way that was learned is next to be forgotten.
+    relearn_at: Option<Instant>,
     paths: BTreeMap<IpAddr, Path>,
     default_path: Path,
     /// What removed services had counted.
@@ -178,11 +193,12 @@ impl Director {
         if config.connections == 0 {
             return Err(ConfigError::NoConnections);
         }
-        if config.connections > 1 << 31 {
+        if config.connections > 1 << 31 || config.fragments > 1 << 31 {
             return Err(ConfigError::TooManyConnections);
         }
         let mut rng = Rng::from_seed(config.seed);
         let key = HashKey::from_rng(&mut rng);
+        let fragments = Fragments::with_capacity(config.fragments, key.clone()).ok_or(ConfigError::OutOfMemory)?;
         let flows =
             Flows::with_capacity(config.connections, key.clone(), config.events).ok_or(ConfigError::OutOfMemory)?;
         Ok(Self {
@@ -193,6 +209,8 @@ impl Director {
                 gone: BTreeSet::new(),
                 drains: BTreeMap::new(),
                 drain_at: None,
+                relearn_at: None,
+                defend_at: None,
                 paths: BTreeMap::new(),
                 default_path: config.path,
                 retired: Counters::default(),
@@ -204,6 +222,7 @@ impl Director {
                 rng,
             },
             flows,
+            fragments,
             servers: Servers::of_kernel(config.kernel),
             settings: Settings {
                 tunables: Tunables::default(),
@@ -216,7 +235,10 @@ impl Director {
                 address_v6: config.address_v6,
             },
             reasons: ReasonCounts::default(),
-            drop_packet: DropPacket::default(),
+            defence: Defence::default(),
+            defence_rng: Rng::from_seed(!config.seed),
+            sweep: None,
+            dropped_entries: 0,
             daemons: Daemons::default(),
             gate: Gate::NoService,
             now: Instant::ZERO,

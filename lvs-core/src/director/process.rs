@@ -55,6 +55,11 @@ pub(super) enum Decision {
         connection: u32,
     },
     Reply(ReplyReason),
+    /// Replaced by an error for the client of a connection.
+    Relayed {
+        connection: u32,
+        reason: ReplyReason,
+    },
     Pass(PassReason),
     Drop(DropReason),
 }
@@ -201,6 +206,10 @@ impl Director {
             Decision::Reply(reason) => {
                 *verdict = Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(family), reason });
             }
+            Decision::Relayed { connection, reason } => {
+                let entry = self.flows.table.slab.get(connection);
+                *verdict = Verdict::Reply(Reply { next_hop: entry.client().to_ip(entry.family()), reason });
+            }
             Decision::Pass(reason) => *verdict = Verdict::Pass(reason),
             Decision::Drop(reason) => *verdict = Verdict::Drop(reason),
         }
@@ -214,8 +223,25 @@ impl Director {
             return decision;
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
-            return if is_icmp(parsed) { self.icmp(now, packet, meta, parsed) } else { decision };
+            return match parsed.shape {
+                Shape::Fragment => self.fragment(now, packet, meta, parsed),
+                _ if is_icmp(parsed) => self.icmp(now, packet, meta, parsed),
+                _ => decision,
+            };
         }
+        self.balance(now, packet, meta, parsed, hash)
+    }
+
+    /// A packet whose flow can be read: of a connection, or the first of one.
+    #[inline]
+    pub(super) fn balance(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        hash: u64,
+    ) -> Decision {
         match self.flows.table.find(hash, &parsed.tuple, now) {
             Some((slot, Side::Server)) => self.reply(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Decision::Pass(PassReason::Forwarded),
@@ -246,6 +272,7 @@ impl Director {
         let is_taken = match self.gate {
             Gate::Open => true,
             Gate::NoService => return Some(Decision::Pass(PassReason::NotEnabled)),
+            Gate::BackupOnly if parsed.shape == Shape::Fragment => self.is_part_of_reply(now, bytes, meta, parsed),
             Gate::BackupOnly if not_balanced(parsed, meta.hook).is_some() => {
                 let is_error = is_icmp(parsed);
                 !is_error
@@ -368,7 +395,7 @@ pub(super) enum Followed {
 
 /// True for the server of a connection that is in no service any more, or was drained up to its deadline.
 #[inline]
-fn is_gone(server: u32, servers: &Servers) -> bool {
+pub(super) fn is_gone(server: u32, servers: &Servers) -> bool {
     server != NONE && servers.live(server).standing() != Standing::IN_SERVICE
 }
 
@@ -376,7 +403,7 @@ fn is_gone(server: u32, servers: &Servers) -> bool {
 #[inline]
 pub(super) fn not_balanced(parsed: &Parsed, hook: Hook) -> Option<Decision> {
     match parsed.shape {
-        Shape::Whole | Shape::PortsOnly => None,
+        Shape::Whole | Shape::PortsOnly | Shape::FirstPart => None,
         Shape::Unsupported => Some(Decision::Pass(PassReason::UnsupportedProtocol)),
         Shape::Fragment => Some(Decision::Pass(PassReason::Fragment)),
         Shape::NoPorts if hook == Hook::Forward => Some(Decision::Pass(PassReason::Forwarded)),

@@ -36,7 +36,7 @@ impl ReasonCounts {
             Decision::ToServer { .. } | Decision::Elsewhere { .. } | Decision::ToClient { .. } => self.forwarded += 1,
             Decision::Pass(reason) => self.passed[reason as usize] += 1,
             Decision::Drop(reason) => self.dropped[reason as usize] += 1,
-            Decision::Reply(reason) => self.replied[reason as usize] += 1,
+            Decision::Reply(reason) | Decision::Relayed { reason, .. } => self.replied[reason as usize] += 1,
         }
     }
 

@@ -42,7 +42,7 @@ impl Director {
     /// Finds a server for a packet that no connection knows, and makes the connection.
     pub(super) fn schedule(&mut self, now: Instant, meta: Meta, parsed: &Parsed) -> Result<Scheduled, Refusal> {
         let slot = self.service_for(meta, parsed)?;
-        if self.drop_packet.drops() {
+        if self.defence.drops() {
             return Err(Refusal::Drop(DropReason::DropPacket));
         }
         self.may_be_scheduled(now, meta, parsed)?;
@@ -82,7 +82,7 @@ impl Director {
 
     /// The service that a packet is for, if it is of a kind that opens connections.
     pub(super) fn service_for(&self, meta: Meta, parsed: &Parsed) -> Result<u32, Refusal> {
-        if parsed.shape != Shape::Whole {
+        if parsed.shape < Shape::Whole {
             return Err(Refusal::Drop(DropReason::TruncatedTransport));
         }
         let slot = self.control.services.lookup(&parsed.tuple, meta.mark);
@@ -216,6 +216,10 @@ impl Director {
         let server = entry.server;
         let scheduled = if entry.flags.contains(Flags::ONE_PACKET) {
             entry.control = template;
+            if template != NONE {
+                let template = self.flows.table.slab.get_mut(template);
+                template.in_packets = template.in_packets.wrapping_add(1);
+            }
             Scheduled::OnePacket(entry)
         } else {
             entry.touch(now);

@@ -463,11 +463,12 @@ impl Director {
     }
 
     /// Writes what the packet path needs to know of the way to a server.
-    fn apply_path(&mut self, server: u32) {
+    pub(super) fn apply_path(&mut self, server: u32) {
         let address = self.servers.spec(server).address.ip();
         let path = self.control.paths.get(&address).unwrap_or(&self.control.default_path);
         let source = path.source(Family::of(address));
-        self.servers.get_mut(server).tunnel_source = Addr::from_ip(source);
+        let record = self.servers.get_mut(server);
+        (record.tunnel_source, record.learned_until) = (Addr::from_ip(source), None);
         let live = self.servers.live_mut(server);
         live.mtu = path.mtu;
         live.reachable = path.reachable;

@@ -39,7 +39,6 @@ impl Director {
     pub fn advance(&mut self, now: Instant, budget: usize) -> Advanced {
         let now = self.see(now);
         let mut budget = budget.max(1);
-        self.drop_packet.tick(now, &self.settings.tunables);
         self.start_clocks(now);
         self.tick_schedulers(now);
         self.grow_weights(now);
@@ -109,7 +108,9 @@ impl Director {
 
     /// When the next thing is due that is no connection. At the end of time nothing is: it would be due forever.
     fn next_chore(&self) -> Option<Instant> {
-        let next = [self.control.estimate_at, self.control.trash_at, self.control.drain_at].into_iter().flatten().min();
+        let control = &self.control;
+        let chores = [control.estimate_at, control.trash_at, control.relearn_at, control.defend_at, control.drain_at];
+        let next = chores.into_iter().flatten().min();
         next.filter(|&at| at < Instant::MAX)
     }
 
@@ -122,6 +123,14 @@ impl Director {
             self.end_drains(now);
         }
         self.settle_drains();
+        if self.control.relearn_at.is_some_and(|at| at <= now) {
+            self.forget_learned(now);
+        }
+        if let Some(at) = self.control.defend_at.filter(|&at| at <= now)
+            && !self.defend(at, budget)
+        {
+            return false;
+        }
         match self.control.estimate_at {
             Some(at) if at <= now => self.estimate(at, budget),
             _ => true,

@@ -30,7 +30,7 @@ pub(super) fn track(
 ) -> Handshake {
     match Protocol::from_number(entry.protocol()) {
         Some(Protocol::Tcp) => {
-            if parsed.shape != Shape::Whole {
+            if parsed.shape < Shape::Whole {
                 return Handshake::Nothing;
             }
             let input = input(entry, side);

@@ -17,6 +17,7 @@ use crate::conn::slab::NONE;
 use crate::forward::nat::Translation;
 use crate::forward::{Plan, decrement_ttl, rewrite, tun};
 use crate::service::server::Live;
+use crate::service::server::Met;
 use crate::service::{Method, Tunnel};
 use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, Forward, PassReason, ReplyReason, Verdict};
@@ -50,7 +51,7 @@ impl Director {
         parsed: &Parsed,
         slot: u32,
     ) -> Decision {
-        let secure = self.settings.tunables.secure_tcp == 3;
+        let secure = self.settings.tunables.secure_tcp >= 2;
         let entry = self.flows.table.slab.get_mut(slot);
         let (before, timeouts) = (entry.timeout_ms, self.settings.timeouts_of(entry.server, &self.servers));
         let handshake = track(entry, Side::Client, parsed, packet, timeouts, secure, &mut self.servers);
@@ -260,6 +261,7 @@ impl Director {
         let plan = match outcome {
             Outcome::Send(plan) => plan,
             Outcome::Refuse(refusal) => {
+                self.way_was_met(server);
                 let decision = self.refuse(packet, parsed, *refusal);
                 if let Decision::Reply(_) = decision {
                     self.account_error(connection, server, packet.len());
@@ -274,11 +276,22 @@ impl Director {
             Plan::Nat(_) => Method::Nat,
             Plan::Tun(_) => {
                 self.identification = self.identification.wrapping_add(1);
+                self.way_was_met(server);
                 Method::Tun
             }
             Plan::Dr | Plan::AsIs => Method::Dr,
         };
         Decision::ToServer { server, connection, method }
+    }
+
+    /// Takes note of the MTU that a packet to a server met with: what its client is told if a router refuses another.
+    #[inline(never)]
+    pub(super) fn way_was_met(&mut self, server: u32) {
+        if server != NONE {
+            let mtu = self.servers.live(server).mtu;
+            let record = self.servers.get_mut(server);
+            record.met = if record.learned_until.is_some() { Met::Learned } else { Met::Plain(mtu) };
+        }
     }
 
     /// An ICMP error of the director's own leaves through the host, where it is seen as a packet of the connection to
@@ -320,7 +333,7 @@ impl Director {
         if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
             return Decision::Drop(reason);
         }
-        let secure = self.settings.tunables.secure_tcp == 3;
+        let secure = self.settings.tunables.secure_tcp >= 2;
         let entry = self.flows.table.slab.get_mut(slot);
         let (before, timeouts) = (entry.timeout_ms, self.settings.timeouts_of(entry.server, &self.servers));
         let handshake = track(entry, Side::Server, parsed, packet, timeouts, secure, &mut self.servers);
@@ -355,9 +368,11 @@ impl Director {
                 let error = match reason {
                     ReplyReason::TtlExceeded => IcmpError::TimeExceeded,
                     ReplyReason::NoRoute => IcmpError::NoRoute,
-                    ReplyReason::NoDestination | ReplyReason::TooBig | ReplyReason::Drained | ReplyReason::Reset => {
-                        IcmpError::PortUnreachable
-                    }
+                    ReplyReason::NoDestination
+                    | ReplyReason::TooBig
+                    | ReplyReason::TunnelError
+                    | ReplyReason::Drained
+                    | ReplyReason::Reset => IcmpError::PortUnreachable,
                 };
                 (reason, error, false)
             }

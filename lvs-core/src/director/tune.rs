@@ -23,7 +23,8 @@ impl Director {
     pub fn set_tunable(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
         let mut tunables = self.settings.tunables.clone();
         tunables.set(name, value)?;
-        self.adopt(tunables, name.ends_with("drop_packet"));
+        let is_defence = ["drop_entry", "drop_packet", "secure_tcp"].iter().any(|defence| name.ends_with(defence));
+        self.adopt(tunables, is_defence);
         Ok(())
     }
 
@@ -49,17 +50,18 @@ impl Director {
     /// [`ControlError::TunableRange`] if one of them is [refused](Tunables::check); then nothing has changed.
     pub fn set_tunables(&mut self, tunables: Tunables) -> Result<(), ControlError> {
         tunables.check()?;
-        let is_other = tunables.drop_packet != self.settings.tunables.drop_packet;
-        self.adopt(tunables.settle(), is_other);
+        let modes = |of: &Tunables| (of.drop_entry, of.drop_packet, of.secure_tcp);
+        let is_other = modes(&tunables) != modes(&self.settings.tunables);
+        self.adopt(tunables, is_other);
         Ok(())
     }
 
     /// Takes over settings that are in order.
-    fn adopt(&mut self, tunables: Tunables, drop_packet_written: bool) {
+    fn adopt(&mut self, tunables: Tunables, mode_written: bool) {
         let before = self.scheduler_tunables();
         self.settings.tunables = tunables;
-        if drop_packet_written {
-            self.drop_packet.tuned(&self.settings.tunables);
+        if mode_written {
+            self.defences_were_tuned();
         }
         self.open_or_close();
         let after = self.scheduler_tunables();

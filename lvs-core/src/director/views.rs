@@ -122,10 +122,11 @@ impl Director {
         self.flows.table.slab.capacity()
     }
 
-    /// Bytes of memory that connections take, reserved when the director was built: table, index and timers.
+    /// Bytes of memory that connections and fragments take, reserved when the director was built: table, index, timers, the
+    /// records of first parts.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.flows.memory()
+        self.flows.memory() + self.fragments.memory()
     }
 
     /// How often each verdict was given.

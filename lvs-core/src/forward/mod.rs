@@ -31,7 +31,8 @@ pub(crate) enum Plan {
 pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, plan: &Plan) -> Option<DropReason> {
     match plan {
         Plan::AsIs | Plan::Dr => None,
-        Plan::Nat(_) => (parsed.shape != Shape::Whole).then_some(DropReason::TruncatedTransport),
+        Plan::Nat(_) if parsed.shape == Shape::Whole => None,
+        Plan::Nat(to) => nat::obstacle(packet.bytes(), parsed, to),
         Plan::Tun(outer) => tun::obstacle(packet, parsed, outer),
     }
 }
@@ -54,6 +55,14 @@ pub(crate) fn rewrite(
         Plan::Dr => decrement_ttl(packet.bytes_mut(), parsed.tuple.family),
         Plan::Tun(outer) => tun::encapsulate(packet, parsed, outer),
     }
+    Ok(())
+}
+
+/// The same for a later part of a fragmented packet, which has no transport header.
+pub(crate) fn rewrite_part(packet: &mut Packet<'_>, parsed: &Parsed, plan: &Plan) -> Result<(), DropReason> {
+    let Plan::Nat(to) = plan else { return rewrite(packet, parsed, plan, Checksum::Verified) };
+    packet.truncate(parsed.len);
+    nat::translate_address(packet.bytes_mut(), parsed.tuple.family, to);
     Ok(())
 }
 

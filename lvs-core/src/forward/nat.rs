@@ -7,9 +7,9 @@
 use crate::addr::{Addr, Family};
 use crate::config::Checksum;
 use crate::flow::Protocol;
-use crate::verdict::Direction;
+use crate::verdict::{Direction, DropReason};
 use crate::wire::checksum::{Delta, Sum, pseudo_tail};
-use crate::wire::parse::Parsed;
+use crate::wire::parse::{Parsed, Shape};
 use crate::wire::{be16, crc32c, ipv4, ipv6, put16, transport};
 
 /// The new address and port of a packet: its destination on the way to the server, its source on the way back.
@@ -29,10 +29,31 @@ pub(crate) struct Translation {
 /// Taking one off the TTL takes 0x0100 off the sum of the IPv4 header.
 const TTL_DELTA: Delta = Delta(!0x0100);
 
+/// Why a packet that is not [whole](Shape::Whole) cannot be translated, if so.
+#[cold]
+pub(crate) fn obstacle(bytes: &[u8], parsed: &Parsed, to: &Translation) -> Option<DropReason> {
+    match parsed.shape {
+        Shape::FirstPart if parsed.is_sctp() => {
+            let old_port = be16(bytes, parsed.transport + port_at(to.direction));
+            // The CRC covers what the other parts hold.
+            (old_port != to.port).then_some(DropReason::FragmentedSctp)
+        }
+        Shape::FirstPart | Shape::Fragment => None,
+        _ => Some(DropReason::TruncatedTransport),
+    }
+}
+
 /// Rewrites a packet in place. Its transport header is whole.
 #[inline(always)]
 pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
-    match parsed.tuple.family {
+    translate_address(bytes, parsed.tuple.family, to);
+    translate_transport(bytes, parsed, to, checksum);
+}
+
+/// The IP header alone.
+#[inline(always)]
+pub(crate) fn translate_address(bytes: &mut [u8], family: Family, to: &Translation) {
+    match family {
         Family::V4 => {
             let at = match to.direction {
                 Direction::ToServer => ipv4::DESTINATION,
@@ -59,15 +80,19 @@ pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, che
             }
         }
     }
-    translate_transport(bytes, parsed, to, checksum);
+}
+
+#[inline(always)]
+const fn port_at(direction: Direction) -> usize {
+    match direction {
+        Direction::ToServer => transport::DESTINATION_PORT,
+        Direction::ToClient => transport::SOURCE_PORT,
+    }
 }
 
 #[inline(always)]
 fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
-    let port_at = match to.direction {
-        Direction::ToServer => transport::DESTINATION_PORT,
-        Direction::ToClient => transport::SOURCE_PORT,
-    };
+    let port_at = port_at(to.direction);
     let segment = bytes.get_mut(parsed.transport..).unwrap_or_default();
     if parsed.is_tcp()
         && let Some(header) = segment.first_chunk_mut::<{ transport::TCP_MIN_LEN }>()
@@ -79,7 +104,9 @@ fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, chec
     put16(segment, port_at, to.port);
     match Protocol::from_number(parsed.tuple.protocol) {
         Some(Protocol::Udp) => update_udp(bytes, parsed, to, checksum),
-        Some(Protocol::Sctp) if old_port != to.port || checksum == Checksum::Partial => {
+        Some(Protocol::Sctp)
+            if old_port != to.port || checksum == Checksum::Partial && parsed.shape == Shape::Whole =>
+        {
             let crc = crc32c::sctp(segment);
             if let Some(field) = segment.get_mut(8..12) {
                 field.copy_from_slice(&crc.to_le_bytes());
@@ -108,6 +135,10 @@ fn update_udp(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Che
     }
     let old = be16(segment, transport::UDP_CHECKSUM);
     let new = if old == 0 {
+        if parsed.shape == Shape::FirstPart {
+            // It would cover what the other parts hold: there is none before as after (RFC 768).
+            return;
+        }
         let len = u32::try_from(segment.len()).unwrap_or(u32::MAX);
         let sum = Sum::of(segment).plus(pseudo_tail(parsed.tuple.protocol, len));
         sum.plus(address_sum(bytes, parsed.tuple.family)).checksum()

@@ -1,14 +1,18 @@
 //! What is kept of a real server: its description, and the small record that the packet path shares.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use super::key::{ServerId, ServiceId, ServiceKey};
 use super::spec::ServerSpec;
+use super::table::count_one;
+use super::{Method, Tunnel};
 use crate::addr::Addr;
 use crate::config::{Kernel, Path};
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
+use crate::wire::quote::TunnelKind;
 
 /// The record of a real server that control and connections share: counted on state transitions, never per packet.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +230,18 @@ impl DrainBits {
     const NOTED: u8 = 4;
 }
 
+/// The way that the last packet by tunnel to a server took. A kernel keeps it until the next packet: what it then learns
+/// of the way changes one that was learned before, and leaves the plain one as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// There was no packet.
+    Nothing,
+    /// The way as the host told it, of this MTU.
+    Plain(u16),
+    /// A way that was learned.
+    Learned,
+}
+
 /// A real server as the control plane knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
@@ -240,6 +256,12 @@ pub(crate) struct Server {
     pub(crate) grows_since: Option<Instant>,
     /// Source of tunnels to it.
     pub(crate) tunnel_source: Addr,
+    /// Whether its address is, or ever was, one that NAT hides.
+    hidden: bool,
+    /// The way that the last packet by tunnel took.
+    pub(crate) met: Met,
+    /// How long an MTU that a router told is to be believed.
+    pub(crate) learned_until: Option<Instant>,
     pub(crate) estimator: Estimator,
 }
 
@@ -252,6 +274,10 @@ pub(crate) struct Servers {
     /// Servers whose drain seems to be over.
     drained: Vec<u32>,
     kernel: Kernel,
+    /// How many servers an address has that NAT hides.
+    hidden: BTreeMap<IpAddr, u32>,
+    /// How many tunnels of a kind lead to an address, of servers in services.
+    tunnels: BTreeMap<(IpAddr, TunnelKind), u32>,
 }
 
 impl Servers {
@@ -332,26 +358,66 @@ impl Servers {
             idle_since: None,
             grows_since: None,
             tunnel_source: Addr::UNSPECIFIED,
+            hidden: false,
+            met: Met::Nothing,
+            learned_until: None,
             estimator: Estimator::default(),
         };
         let mut live = Live::new(&spec, self.kernel);
         live.configure(&spec, true);
         live.judge_overload(0);
-        if let Some(slot) = self.free.pop() {
+        let slot = if let Some(slot) = self.free.pop() {
             live.generation = self.live[slot as usize].generation;
             self.live[slot as usize] = live;
             self.records[slot as usize] = Some(server);
-            return Some(slot);
-        }
-        let slot = u32::try_from(self.live.len()).ok()?;
-        self.live.push(live);
-        self.records.push(Some(server));
+            slot
+        } else {
+            let slot = u32::try_from(self.live.len()).ok()?;
+            self.live.push(live);
+            self.records.push(Some(server));
+            slot
+        };
+        self.hide(slot);
+        self.count_tunnel(slot, true);
         Some(slot)
+    }
+
+    fn count_tunnel(&mut self, slot: u32, added: bool) {
+        let spec = *self.spec(slot);
+        let kind = match spec.tunnel {
+            Tunnel::Ipip => TunnelKind::Ipip,
+            Tunnel::Gue { port, .. } => TunnelKind::Gue(port),
+            Tunnel::Gre { .. } => TunnelKind::Gre,
+        };
+        if spec.method == Method::Tun {
+            count_one(&mut self.tunnels, (spec.address.ip(), kind), added);
+        }
+    }
+
+    /// True if a tunnel of this kind leads to a server of this address.
+    pub(crate) fn has_tunnel(&self, address: IpAddr, kind: TunnelKind) -> bool {
+        self.tunnels.contains_key(&(address, kind))
+    }
+
+    /// Takes note that a server's address is hidden by NAT. It stays so while its connections may live.
+    fn hide(&mut self, slot: u32) {
+        let server = self.get_mut(slot);
+        if server.spec.method == Method::Nat && !server.hidden {
+            server.hidden = true;
+            let address = server.spec.address.ip();
+            count_one(&mut self.hidden, address, true);
+        }
+    }
+
+    /// True for the address of a server that NAT hides.
+    pub(crate) fn is_hidden(&self, address: IpAddr) -> bool {
+        self.hidden.contains_key(&address)
     }
 
     /// Takes a server back from the trash under a new description; its connection counts and its overload survive.
     pub(crate) fn revive(&mut self, slot: u32, spec: ServerSpec, owner: ServiceId) {
         let server = self.get_mut(slot);
+        server.met = Met::Nothing;
         let thresholds = (server.spec.upper, server.spec.lower);
         (server.spec, server.owner, server.idle_since) = (spec, owner, None);
         let live = self.live_mut(slot);
@@ -360,10 +426,13 @@ impl Servers {
         if thresholds != (spec.upper, spec.lower) {
             live.judge_overload(thresholds.0);
         }
+        self.hide(slot);
+        self.count_tunnel(slot, true);
     }
 
     /// Gives a server another description. Its address stays.
     pub(crate) fn edit(&mut self, slot: u32, spec: ServerSpec) {
+        self.count_tunnel(slot, false);
         let server = self.get_mut(slot);
         let thresholds = (server.spec.upper, server.spec.lower);
         server.spec = spec;
@@ -372,10 +441,13 @@ impl Servers {
         if thresholds != (spec.upper, spec.lower) {
             live.judge_overload(thresholds.0);
         }
+        self.hide(slot);
+        self.count_tunnel(slot, true);
     }
 
     /// The server has left its service; its connections still point to it.
     pub(crate) fn retire(&mut self, slot: u32) {
+        self.count_tunnel(slot, false);
         let live = self.live_mut(slot);
         live.standing.0 |= Standing::REMOVED;
         live.drain = DrainBits::NONE;
@@ -428,7 +500,11 @@ impl Servers {
 
     /// Nothing points to the server any more: its slot may be taken by another.
     pub(crate) fn free(&mut self, slot: u32) {
-        self.records[slot as usize] = None;
+        if let Some(server) = self.records[slot as usize].take()
+            && server.hidden
+        {
+            count_one(&mut self.hidden, server.spec.address.ip(), false);
+        }
         let live = self.live_mut(slot);
         live.generation = live.generation.wrapping_add(1);
         self.free.push(slot);

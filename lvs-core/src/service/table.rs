@@ -1,8 +1,9 @@
 //! Finding services: by key, by id, and by what a packet shows, in the kernel's order.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashTable;
 
@@ -31,6 +32,8 @@ pub(crate) struct Services {
     /// How many services have port 0 (firewall marks included), and how many have the FTP port.
     wildcards: u32,
     ftp: u32,
+    /// How many services an address has, by protocol.
+    addresses: BTreeMap<(IpAddr, u8), u32>,
     /// True from the first service on, for ever.
     enabled: bool,
 }
@@ -45,6 +48,7 @@ impl Services {
             hash,
             wildcards: 0,
             ftp: 0,
+            addresses: BTreeMap::new(),
             enabled: false,
         }
     }
@@ -142,6 +146,14 @@ impl Services {
         };
         by(&mut self.wildcards, key.port() == 0);
         by(&mut self.ftp, key.port() == FTP_PORT);
+        if let ServiceKey::Address { protocol, address } = key {
+            count_one(&mut self.addresses, (address.ip(), protocol.number()), added);
+        }
+    }
+
+    /// Could a packet to this address be for a service, whatever its port?
+    pub(crate) fn may_be_for(&self, destination: IpAddr, protocol: u8, mark: u32) -> bool {
+        self.addresses.contains_key(&(destination, protocol)) || self.by_mark(mark, Family::of(destination)).is_some()
     }
 
     /// The services, by slot.
@@ -184,4 +196,13 @@ impl Services {
     fn by_mark(&self, mark: u32, family: Family) -> Option<u32> {
         if mark == 0 { None } else { self.find(&ServiceKey::mark(mark, family)) }
     }
+}
+
+/// One more or one less of something.
+pub(super) fn count_one<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K, added: bool) {
+    let count = counts.get(&key).copied().unwrap_or(0);
+    match if added { count.saturating_add(1) } else { count.saturating_sub(1) } {
+        0 => counts.remove(&key),
+        count => counts.insert(key, count),
+    };
 }

@@ -17,6 +17,8 @@ pub(crate) enum IcmpError {
     TimeExceeded,
     /// With the largest packet that gets through.
     TooBig(u16),
+    /// With the type, the code and the second word of another.
+    Relayed([u8; 2], [u8; 4]),
 }
 
 impl IcmpError {
@@ -31,13 +33,19 @@ impl IcmpError {
             (Family::V6, Self::NoRoute) => [1, 3],
             (Family::V6, Self::TimeExceeded) => [3, 0],
             (Family::V6, Self::TooBig(_)) => [2, 0],
+            (_, Self::Relayed(kind, _)) => kind,
         }
     }
 
-    const fn mtu(self) -> u16 {
+    /// What follows the checksum.
+    const fn word(self) -> [u8; 4] {
         match self {
-            Self::TooBig(mtu) => mtu,
-            _ => 0,
+            Self::TooBig(mtu) => {
+                let [high, low] = mtu.to_be_bytes();
+                [0, 0, high, low]
+            }
+            Self::Relayed(_, word) => word,
+            _ => [0; 4],
         }
     }
 }
@@ -76,7 +84,7 @@ pub(crate) fn replace(packet: &mut Packet<'_>, parsed: &Parsed, error: IcmpError
     let icmp = &mut bytes[ip_len..];
     icmp[..ICMP_HEADER].fill(0);
     icmp[..2].copy_from_slice(&error.kind(parsed.tuple.family));
-    put16(icmp, 6, error.mtu());
+    icmp[4..ICMP_HEADER].copy_from_slice(&error.word());
     match parsed.tuple.family {
         Family::V4 => {
             let checksum = Sum::of(icmp).checksum();

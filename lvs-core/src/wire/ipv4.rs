@@ -6,6 +6,7 @@ use super::{be16, put16};
 pub(crate) const MIN_LEN: usize = 20;
 pub(crate) const TOS: usize = 1;
 pub(crate) const TOTAL_LENGTH: usize = 2;
+pub(crate) const IDENTIFICATION: usize = 4;
 pub(crate) const FRAGMENT: usize = 6;
 pub(crate) const TTL: usize = 8;
 pub(crate) const PROTOCOL: usize = 9;
@@ -17,6 +18,8 @@ pub(crate) const DESTINATION: usize = 16;
 pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 /// "More fragments" and the fragment offset.
 pub(crate) const FRAGMENT_BITS: u16 = 0x3fff;
+/// The fragment offset alone, in units of eight bytes.
+pub(crate) const OFFSET_BITS: u16 = 0x1fff;
 
 /// Takes one off the TTL and mends the checksum (RFC 1141).
 #[inline]

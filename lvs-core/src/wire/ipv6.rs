@@ -8,6 +8,8 @@ pub(crate) const NEXT_HEADER: usize = 6;
 pub(crate) const HOP_LIMIT: usize = 7;
 pub(crate) const SOURCE: usize = 8;
 pub(crate) const DESTINATION: usize = 24;
+/// Bytes of the fragment header.
+pub(crate) const FRAGMENT_LEN: usize = 8;
 
 /// Where the walk along the extension headers ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +25,26 @@ pub(crate) struct Upper {
 /// Walks along hop-by-hop, routing, destination options, fragment and authentication headers. `None` if one is cut
 /// off.
 pub(crate) fn walk(bytes: &[u8]) -> Option<Upper> {
-    let mut protocol = *bytes.get(NEXT_HEADER)?;
-    let mut offset = LEN;
+    walk_from(bytes, *bytes.get(NEXT_HEADER)?, LEN)
+}
+
+/// The same from a header of some kind at an offset on.
+pub(crate) fn walk_from(bytes: &[u8], first: u8, offset: usize) -> Option<Upper> {
+    let (mut protocol, mut offset) = (first, offset);
     loop {
         let len = match protocol {
             0 | 43 | 60 => (usize::from(*bytes.get(offset + 1)?) + 1) * 8,
             51 => (usize::from(*bytes.get(offset + 1)?) + 2) * 4,
             44 => {
-                let header = bytes.get(offset..offset + 8)?;
+                let header = bytes.get(offset..offset + FRAGMENT_LEN)?;
                 // The offset, and "more fragments"; the two bits between them are reserved.
                 let word = u16::from_be_bytes([header[2], header[3]]);
                 if word & 0xfff9 != 0 {
                     let is_later_fragment = word & 0xfff8 != 0;
-                    return Some(Upper { protocol: header[0], offset: offset + 8, fragment: true, is_later_fragment });
+                    let offset = offset + FRAGMENT_LEN;
+                    return Some(Upper { protocol: header[0], offset, fragment: true, is_later_fragment });
                 }
-                8
+                FRAGMENT_LEN
             }
             _ => return Some(Upper { protocol, offset, fragment: false, is_later_fragment: false }),
         };

@@ -112,6 +112,12 @@ impl<'a> Packet<'a> {
         self.buffer.len() - self.offset - len.min(self.len) + self.offset >= more
     }
 
+    /// Gives the first `n` bytes to the headroom.
+    pub(crate) fn cut_front(&mut self, n: usize) {
+        let n = n.min(self.len);
+        (self.offset, self.len) = (self.offset + n, self.len - n);
+    }
+
     /// True if the first `kept` bytes can stand behind `front` new ones somewhere in the buffer.
     pub(crate) fn has_room(&self, front: usize, kept: usize) -> bool {
         self.offset >= front || self.buffer.len() >= front + kept.min(self.len)

@@ -58,11 +58,11 @@ impl Parsed {
 }
 
 /// How much of the transport header can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Shape {
     /// A protocol that is not balanced, or an extension header chain without an end.
     Unsupported,
-    /// Part of a fragmented packet.
+    /// Part of a fragmented packet, not looked into.
     Fragment,
     /// Not even the ports.
     NoPorts,
@@ -70,6 +70,8 @@ pub(crate) enum Shape {
     PortsOnly,
     /// The fixed header.
     Whole,
+    /// The fixed header, in the first part of a fragmented packet.
+    FirstPart,
 }
 
 /// Reads a packet that begins with its IP header.
@@ -193,6 +195,43 @@ impl Parsed {
             SCTP => self.sctp_chunk = header.get(transport::SCTP_LEN..transport::SCTP_LEN + 4).map(|chunk| chunk[0]),
             _ => {}
         }
+    }
+
+    /// A fragment's identification, and its offset in units of eight bytes.
+    pub(crate) fn part(&self, bytes: &[u8]) -> (u32, u16) {
+        match self.tuple.family {
+            Family::V4 => {
+                (u32::from(be16(bytes, ipv4::IDENTIFICATION)), be16(bytes, ipv4::FRAGMENT) & ipv4::OFFSET_BITS)
+            }
+            Family::V6 => {
+                // The fragment header is the last that was read.
+                let header = self.transport.saturating_sub(ipv6::FRAGMENT_LEN);
+                let identification = u32::from(be16(bytes, header + 4)) << 16 | u32::from(be16(bytes, header + 6));
+                (identification, be16(bytes, header + 2) >> 3)
+            }
+        }
+    }
+
+    /// A fragment at offset 0, read as the packet that it begins; what follows its fragment header is read, too.
+    pub(crate) fn as_first_part(&self, bytes: &[u8]) -> Self {
+        let mut first = *self;
+        let bytes = bytes.get(..self.len).unwrap_or_default();
+        if self.tuple.family == Family::V6 {
+            match ipv6::walk_from(bytes, self.tuple.protocol, self.transport) {
+                Some(upper) if !upper.fragment => {
+                    (first.tuple.protocol, first.transport) = (upper.protocol, upper.offset);
+                }
+                _ => {
+                    first.forget_transport(Shape::NoPorts);
+                    return first;
+                }
+            }
+        }
+        first.read_transport(bytes);
+        if first.shape == Shape::Whole {
+            first.shape = Shape::FirstPart;
+        }
+        first
     }
 
     #[inline]

@@ -60,6 +60,64 @@ pub(crate) fn read(quote: &[u8], family: Family) -> Option<Quote> {
     })
 }
 
+/// What can be read of a quoted packet that is a tunnel's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TunnelQuote {
+    /// Where the tunnel leads to.
+    pub(crate) remote: Addr,
+    pub(crate) tunnel: TunnelKind,
+    /// Where the packet inside begins: behind the tunnel's headers.
+    pub(crate) at: usize,
+    /// True if it can be no other packet than a tunnel's.
+    pub(crate) is_nothing_else: bool,
+}
+
+/// How a packet is wrapped up, as far as it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TunnelKind {
+    Ipip,
+    /// With its UDP port.
+    Gue(u16),
+    Gre,
+}
+
+/// Reads a quote that may be of an IPv4 packet in an IPv4 tunnel: IP in IP, generic UDP encapsulation of version 0, GRE with
+/// no more than a checksum.
+pub(crate) fn read_tunnel(quote: &[u8]) -> Option<TunnelQuote> {
+    const IPIP: u8 = 4;
+    const UDP: u8 = 17;
+    const GRE: u8 = 47;
+    const GRE_CHECKSUM: u16 = 0x8000;
+    let header: &[u8; ipv4::MIN_LEN] = quote.first_chunk()?;
+    let len = usize::from(header[0] & 0x0f) * 4;
+    if header[0] >> 4 != 4 || len < ipv4::MIN_LEN || quote.len() < len || be16(header, ipv4::FRAGMENT) & 0x1fff != 0 {
+        return None;
+    }
+    let rest = &quote[len..];
+    let (tunnel, inside) = match header[ipv4::PROTOCOL] {
+        IPIP => (TunnelKind::Ipip, 0),
+        UDP => {
+            let gue: &[u8; 12] = rest.first_chunk()?;
+            // Version 0, no control message, an IPv4 packet inside.
+            if gue[8] >> 5 != 0 || gue[9] != IPIP {
+                return None;
+            }
+            (TunnelKind::Gue(be16(gue, 2)), 12 + usize::from(gue[8] & 0x1f) * 4)
+        }
+        GRE => {
+            let (flags, protocol) = (be16(rest.get(..4)?, 0), be16(rest, 2));
+            if flags & !GRE_CHECKSUM != 0 || protocol != 0x0800 {
+                return None;
+            }
+            (TunnelKind::Gre, if flags == 0 { 4 } else { 8 })
+        }
+        _ => return None,
+    };
+    let source = u32::from_be_bytes([header[16], header[17], header[18], header[19]]);
+    let is_nothing_else = tunnel == TunnelKind::Ipip;
+    Some(TunnelQuote { remote: Addr::v4(source), tunnel, at: len + inside, is_nothing_else })
+}
+
 impl Quote {
     /// The packet that would answer the quoted one.
     pub(crate) const fn answer(&self) -> Tuple {

@@ -80,22 +80,22 @@ impl Host {
         Some(())
     }
 
+    /// Makes every way over IPv6 wide enough for a packet that was put together of fragments that fit: it goes out in such
+    /// again.
+    pub(super) fn widen(&self, director: &mut Director, len: usize) {
+        self.tell_paths(director, |neighbour| neighbour.is_ipv6(), len);
+    }
+
+    /// Tells the director what it has to know.
     fn tell(&self, director: &mut Director) {
         let own = self.interfaces.iter().flat_map(|i| i.addresses.iter().map(|(address, _)| *address));
         director.set_local_addresses(own.collect());
         let networks = self.interfaces.iter().flat_map(|i| i.addresses.iter());
         director
             .set_broadcast_addresses(networks.filter_map(|&(address, prefix)| broadcast(address, prefix)).collect());
+        self.tell_paths(director, |_| true, 0);
         let mut towards_clients = (None, None);
         for interface in &self.interfaces {
-            let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX);
-            for &neighbour in &interface.neighbours {
-                let mut path = Path::new(mtu);
-                if let Some(source) = interface.address(neighbour.is_ipv4()) {
-                    path = path.tunnel_source(source);
-                }
-                director.set_path(neighbour, path);
-            }
             for (network, _) in &interface.routes {
                 match interface.address(network.address.is_ipv4()) {
                     Some(IpAddr::V4(address)) if network.prefix == 0 => towards_clients.0 = Some(address),
@@ -109,6 +109,20 @@ impl Host {
 
     pub(super) fn has(&self, interface: &str) -> bool {
         self.interfaces.iter().any(|i| i.name == interface)
+    }
+
+    fn tell_paths(&self, director: &mut Director, which: impl Fn(&IpAddr) -> bool, len: usize) {
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        for interface in &self.interfaces {
+            let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX).max(len);
+            for &neighbour in interface.neighbours.iter().filter(|neighbour| which(neighbour)) {
+                let mut path = Path::new(mtu);
+                if let Some(source) = interface.address(neighbour.is_ipv4()) {
+                    path = path.tunnel_source(source);
+                }
+                director.set_path(neighbour, path);
+            }
+        }
     }
 
     pub(super) fn mark(&self, interface: &str) -> u32 {
@@ -137,8 +151,8 @@ impl Host {
     }
 
     /// What the host's own stack does with a packet that it is to forward, before the director sees it: an error to the
-    /// sender, by type, code and second word, or nothing.
-    pub(super) fn refuses(&self, fields: &Fields, packet: &[u8]) -> Option<([u8; 2], u16)> {
+    /// sender, by type, code and second word, or nothing. Of a packet put together the `largest` fragment has to fit.
+    pub(super) fn refuses(&self, fields: &Fields, packet: &[u8], largest: usize) -> Option<([u8; 2], u16)> {
         let is_v4 = fields.source.is_ipv4();
         let Some(way) = self.way(fields.destination) else { return Some((if is_v4 { [3, 0] } else { [1, 0] }, 0)) };
         if fields.ttl <= 1 {
@@ -146,7 +160,7 @@ impl Host {
         }
         let must_fit = !is_v4 || has_dont_fragment(packet);
         let mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
-        (must_fit && fields.len > way.mtu).then_some((if is_v4 { [3, 4] } else { [2, 0] }, mtu))
+        (must_fit && fields.len.min(largest) > way.mtu).then_some((if is_v4 { [3, 4] } else { [2, 0] }, mtu))
     }
 }
 

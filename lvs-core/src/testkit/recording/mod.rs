@@ -15,6 +15,7 @@ mod host;
 mod late;
 mod listing;
 mod packet;
+mod parts;
 mod sync;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,11 @@ use serde_json::Value;
 use self::host::{Host, Way, answers_passed, is_host_error};
 use self::late::Late;
 use self::listing::Compared;
-use self::packet::{Fields, UDP, describe, error_for, from_hex, header_is_right, one_hop_on, reassemble};
+use self::packet::{
+    Fields, Part, UDP, describe, error_for, from_hex, header_is_right, inner, one_hop_on, reassemble,
+    without_atomic_header,
+};
+use self::parts::{Key, Parts, Whole};
 use self::sync::Sync;
 use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict};
 
@@ -79,7 +84,19 @@ impl fmt::Display for Difference {
 /// # Errors
 /// [`Unreadable`] if the text is no recording.
 pub fn play(text: &str) -> Result<Report, Unreadable> {
-    let mut player = Player::new();
+    play_with(text, Player::new())
+}
+
+/// The same, but that the director is given fragments as they come, not put together by the host; what leaves is put
+/// together and compared with the packet of the kernel.
+///
+/// # Errors
+/// [`Unreadable`] if the text is no recording.
+pub fn play_fragments(text: &str) -> Result<Report, Unreadable> {
+    play_with(text, Player { in_parts: true, ..Player::new() })
+}
+
+fn play_with(text: &str, mut player: Player) -> Result<Report, Unreadable> {
     let mut end = 0.0;
     let mut report = Report { steps: 0, differences: Vec::new() };
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -175,6 +192,8 @@ impl Rehearsal {
 
 /// Room in front of each packet.
 const HEADROOM: usize = 128;
+/// What the longest outer headers add to a packet.
+const LONGEST_TUNNEL: usize = 64;
 /// Room behind each packet: an ICMP error about a packet of any length fits.
 const TAILROOM: usize = 1600;
 
@@ -188,6 +207,20 @@ struct Player {
     sync: Sync,
     /// What became of the latest packet, and its bytes.
     verdict: Option<(Verdict, Vec<u8>)>,
+    parts: Parts,
+    /// Whether the director is given fragments as they come.
+    in_parts: bool,
+    /// What became of them.
+    sent: Vec<SentPart>,
+}
+
+/// What became of a fragment.
+#[derive(Debug)]
+struct SentPart {
+    key: Key,
+    offset: usize,
+    verdict: Verdict,
+    bytes: Vec<u8>,
 }
 
 /// A frame that the kernel sent.
@@ -208,6 +241,9 @@ impl Player {
             late: Late::default(),
             sync: Sync::default(),
             verdict: None,
+            parts: Parts::default(),
+            in_parts: false,
+            sent: Vec::new(),
         }
     }
 
@@ -316,10 +352,112 @@ impl Player {
             let _ = self.director.receive_sync(now, message);
             return nothing_left(frames);
         }
+        if let Some(part) = Part::of(&fields, &packet) {
+            return self.transmit_part(interface, &fields, part, packet, frames, now);
+        }
+        let packet = if self.in_parts { packet } else { without_atomic_header(&packet) };
+        let largest = packet.len();
+        self.transmit_whole(interface, &Whole { key: None, bytes: packet, largest }, frames, now)
+    }
+
+    /// A fragment arrives. The host puts fragments together before the director sees them; over IPv4 each takes its hop
+    /// before, over IPv6 the packet after.
+    fn transmit_part(
+        &mut self,
+        interface: &str,
+        fields: &Fields,
+        part: Part,
+        packet: Vec<u8>,
+        frames: &[Frame],
+        now: Instant,
+    ) -> Compared {
+        let passes_through = !self.host.owns(fields.destination);
+        let mut arrived = packet;
+        if passes_through && fields.source.is_ipv4() {
+            if let Some(refusal) = self.host.refuses(fields, &arrived, arrived.len()) {
+                return refused_by_host(fields, &arrived, refusal, frames);
+            }
+            arrived = one_hop_on(&arrived);
+        }
+        if self.in_parts {
+            let mut seen = arrived.clone();
+            if passes_through && !fields.source.is_ipv4() {
+                seen = one_hop_on(&seen);
+            }
+            let (verdict, bytes) = self.process(interface, &seen, !passes_through, now);
+            self.sent.push(SentPart { key: Key::of(fields, &part), offset: part.offset, verdict, bytes });
+        }
+        match self.parts.add(fields, &part, &arrived, now) {
+            None => nothing_left(frames),
+            Some(whole) if self.in_parts => self.compare_parts(&whole, frames),
+            Some(whole) => self.transmit_whole(interface, &whole, frames, now),
+        }
+    }
+
+    /// All parts of a packet have come: what left is put together and is what the kernel sent.
+    fn compare_parts(&mut self, whole: &Whole, frames: &[Frame]) -> Compared {
+        let Some(fields) = Fields::read(&whole.bytes) else { return Err((shown(frames), "unreadable".to_string())) };
+        let (mut ours, others): (Vec<SentPart>, Vec<SentPart>) =
+            std::mem::take(&mut self.sent).into_iter().partition(|sent| Some(sent.key) == whole.key);
+        self.sent = others;
+        ours.sort_by_key(|sent| sent.offset);
+        // Whoever puts them together takes each once.
+        ours.dedup_by_key(|sent| sent.offset);
+        let verdicts: Vec<String> = ours.iter().map(|sent| format!("{:?}", sent.verdict)).collect();
+        let verdicts = verdicts.join(", ");
+        let [first, ..] = &ours[..] else { return Err((shown(frames), "nothing".to_string())) };
+        match first.verdict {
+            Verdict::Pass(_) if ours.iter().all(|sent| matches!(sent.verdict, Verdict::Pass(_))) => {
+                let passed = if self.host.owns(fields.destination) || fields.source.is_ipv4() {
+                    whole.bytes.clone()
+                } else {
+                    one_hop_on(&whole.bytes)
+                };
+                self.compare_passed(&fields, &passed, frames)
+            }
+            Verdict::Reply(reply) => {
+                // What is quoted is the first part alone.
+                let kind = |bytes: &[u8]| {
+                    Fields::read(bytes).map(|f| (f.source, f.destination, bytes[f.transport..][..8].to_vec()))
+                };
+                let without_sum =
+                    |bytes: &[u8]| kind(bytes).map(|(from, to, icmp)| (from, to, [&icmp[..2], &icmp[4..]].concat()));
+                let same = matches!(frames, [frame] if without_sum(&frame.bytes) == without_sum(&first.bytes));
+                if same { Ok(()) } else { Err((shown(frames), format!("answered: {reply:?}"))) }
+            }
+            Verdict::Forward(out) => {
+                let is_tunnel = out.method == Method::Tun && out.direction == Direction::ToServer;
+                let content = |bytes: &[u8]| if is_tunnel { inner(bytes) } else { Some(bytes.to_vec()) };
+                let same_way =
+                    |sent: &SentPart| matches!(sent.verdict, Verdict::Forward(o) if o.next_hop == out.next_hop);
+                let parts: Option<Vec<Vec<u8>>> =
+                    ours.iter().map(|sent| if same_way(sent) { content(&sent.bytes) } else { None }).collect();
+                let joined = parts.and_then(|parts| reassemble(&parts));
+                let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
+                let theirs = reassemble(&bytes).and_then(|whole| content(&whole));
+                let way = self.host.way(out.next_hop);
+                let well_sent = way.as_ref().is_some_and(|way| frames.iter().all(|frame| frame.went(way)));
+                if well_sent && theirs.is_some() && joined.as_ref() == theirs.as_ref() {
+                    return Ok(());
+                }
+                let got = joined.map_or_else(|| "parts that do not fit together".to_string(), |whole| describe(&whole));
+                Err((shown(frames), format!("{got} ({verdicts})")))
+            }
+            _ => nothing_left(frames).map_err(|(e, _)| (e, verdicts)),
+        }
+    }
+
+    /// A packet, put together if it came in parts, arrives.
+    fn transmit_whole(&mut self, interface: &str, whole: &Whole, frames: &[Frame], now: Instant) -> Compared {
+        let Some(fields) = Fields::read(&whole.bytes) else {
+            return Err(("a readable packet".to_string(), describe(&whole.bytes)));
+        };
         let is_ours = self.host.owns(fields.destination);
-        let mut packet = packet;
-        if !is_ours {
-            if let Some((kind, word)) = self.host.refuses(&fields, &packet) {
+        let (mut packet, in_parts) = (whole.bytes.clone(), whole.key.is_some());
+        // Fragments over IPv4 have taken their hop.
+        let has_taken_its_hop = in_parts && fields.source.is_ipv4();
+        if !(is_ours || has_taken_its_hop) {
+            if let Some((kind, word)) = self.host.refuses(&fields, &packet, whole.largest) {
                 if !self.host.owns(fields.source) {
                     return refused_by_host(&fields, &packet, (kind, word), frames);
                 }
@@ -337,24 +475,26 @@ impl Player {
             packet.truncate(fields.len);
             packet = one_hop_on(&packet);
         }
-        let mut buffer = vec_with_room(&packet);
-        let mut held = Packet::new(&mut buffer, HEADROOM, packet.len()).expect("made with room");
-        let hook = if is_ours { Hook::Local } else { Hook::Forward };
-        let meta = Meta { hook, ..Meta::marked(self.host.mark(interface)) };
-        let verdict = self.director.process(now, &mut held, meta);
-        let after = held.bytes().to_vec();
+        let widened = in_parts && fields.source.is_ipv6();
+        if widened {
+            self.host.widen(&mut self.director, packet.len() + LONGEST_TUNNEL);
+        }
+        let (verdict, after) = self.process(interface, &packet, is_ours, now);
+        if widened {
+            self.host.widen(&mut self.director, 0);
+        }
         self.verdict = Some((verdict, after.clone()));
+        let is_tunnel = matches!(verdict, Verdict::Forward(out) if out.method == Method::Tun);
+        // Tunnels over IPv6 are cut as if nothing had been fragmented before.
+        let is_cut_alike = in_parts && frames.len() > 1 && !(is_tunnel && fields.source.is_ipv6());
+        if is_cut_alike && frames.iter().any(|frame| frame.bytes.len() > whole.largest) {
+            return Err((format!("no fragment longer than {}", whole.largest), shown(frames)));
+        }
         match verdict {
             Verdict::Drop(reason) => nothing_left(frames).map_err(|(e, _)| (e, format!("dropped: {reason}"))),
-            Verdict::Pass(reason) if is_ours => {
-                let answers: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
-                let back = self.host.way(fields.source);
-                let well_sent = frames.iter().all(|frame| back.as_ref().is_some_and(|way| frame.went(way)));
-                answers_passed(&fields, &packet, &answers)
-                    .and_then(|()| if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
-                    .map_err(|wanted| (shown(frames), format!("passed ({reason}), which means {wanted}")))
-            }
-            Verdict::Pass(_) => self.same_frame(&packet, fields.destination, frames, "passed"),
+            Verdict::Pass(reason) => self
+                .compare_passed(&fields, &packet, frames)
+                .map_err(|(e, got)| (e, format!("passed ({reason}): {got}"))),
             Verdict::Reply(reply) => {
                 let mut ours = after;
                 if let [frame] = frames
@@ -374,6 +514,29 @@ impl Player {
                 self.same_frame(&ours, out.next_hop, frames, "forwarded")
             }
         }
+    }
+
+    /// What the director says of a packet, and the packet after it.
+    fn process(&mut self, interface: &str, packet: &[u8], is_ours: bool, now: Instant) -> (Verdict, Vec<u8>) {
+        let mut buffer = vec_with_room(packet);
+        let mut held = Packet::new(&mut buffer, HEADROOM, packet.len()).expect("made with room");
+        let hook = if is_ours { Hook::Local } else { Hook::Forward };
+        let meta = Meta { hook, ..Meta::marked(self.host.mark(interface)) };
+        let verdict = self.director.process(now, &mut held, meta);
+        (verdict, held.bytes().to_vec())
+    }
+
+    /// What the host itself does with a packet.
+    fn compare_passed(&self, fields: &Fields, packet: &[u8], frames: &[Frame]) -> Compared {
+        if !self.host.owns(fields.destination) {
+            return self.same_frame(packet, fields.destination, frames, "passed");
+        }
+        let answers: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
+        let back = self.host.way(fields.source);
+        let well_sent = frames.iter().all(|frame| back.as_ref().is_some_and(|way| frame.went(way)));
+        answers_passed(fields, packet, &answers)
+            .and_then(|()| if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
+            .map_err(|wanted| (shown(frames), wanted))
     }
 
     /// Takes over what a kernel draws for tunnel packets: the identification where there is no "don't fragment", and the
@@ -407,7 +570,7 @@ impl Player {
         };
         let bytes: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
         let well_sent = way.as_ref().is_some_and(|way| frames.iter().all(|frame| frame.went(way)));
-        if well_sent && reassemble(&bytes).is_some_and(|whole| whole == ours) {
+        if well_sent && reassemble(&bytes).is_some_and(|whole| whole == without_atomic_header(ours)) {
             Ok(())
         } else {
             Err((shown(frames), got()))

@@ -141,7 +141,7 @@ pub(super) fn take_over_source_port(ours: &mut [u8], theirs: &[u8]) {
 /// Puts fragments together again. A single packet is returned as it is; `None` if they do not fit together.
 pub(super) fn reassemble(frames: &[Vec<u8>]) -> Option<Vec<u8>> {
     if let [whole] = frames {
-        return Some(whole.clone());
+        return Some(without_atomic_header(whole));
     }
     if !frames.iter().all(|frame| header_is_right(frame)) {
         return None;
@@ -151,6 +151,62 @@ pub(super) fn reassemble(frames: &[Vec<u8>]) -> Option<Vec<u8>> {
         6 => reassemble_v6(frames),
         _ => None,
     }
+}
+
+/// What a fragment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) identification: u32,
+    pub(super) offset: usize,
+    /// Bytes of the packet's payload in it.
+    pub(super) len: usize,
+}
+
+impl Part {
+    /// `None` for a whole packet; an atomic fragment (RFC 6946) is one.
+    pub(super) fn of(fields: &Fields, bytes: &[u8]) -> Option<Self> {
+        if fields.source.is_ipv4() {
+            let word = be16(bytes, 6)?;
+            return (word & 0x3fff != 0).then_some(Self {
+                identification: u32::from(be16(bytes, 4)?),
+                offset: usize::from(word & 0x1fff) * 8,
+                len: fields.len.checked_sub(fields.transport)?,
+            });
+        }
+        let header = bytes.get(40..48)?;
+        let word = be16(header, 2)?;
+        (bytes[6] == IPV6_FRAGMENT && word & 0xfff9 != 0).then_some(Self {
+            identification: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+            offset: usize::from(word & 0xfff8),
+            len: fields.len.checked_sub(48)?,
+        })
+    }
+}
+
+/// The packet inside a tunnel packet.
+pub(super) fn inner(bytes: &[u8]) -> Option<Vec<u8>> {
+    let fields = Fields::read(bytes)?;
+    let header = match fields.protocol {
+        4 | 41 => 0,
+        UDP => 12,
+        47 if bytes.get(fields.transport)? & 0x80 != 0 => 8,
+        47 => 4,
+        _ => return None,
+    };
+    bytes.get(fields.transport + header..fields.len).map(<[u8]>::to_vec)
+}
+
+/// The packet without the fragment header of an atomic fragment, which says nothing: a kernel takes it off, and puts one in
+/// front of a tunnel packet.
+pub(super) fn without_atomic_header(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if bytes.len() >= 48 && bytes[0] >> 4 == 6 && bytes[6] == IPV6_FRAGMENT {
+        bytes[6] = bytes[40];
+        bytes.drain(40..48);
+        let len = u16::try_from(bytes.len() - 40).expect("a packet");
+        put16(&mut bytes, 4, len);
+    }
+    bytes
 }
 
 fn reassemble_v4(frames: &[Vec<u8>]) -> Option<Vec<u8>> {

@@ -1,0 +1,161 @@
+//! ICMP errors about the director's own tunnels: what a router on the way to a server says becomes an error for the client.
+//!
+//! Follows: IPVS, over IPv4. A router that wants smaller packets teaches the way to the server its MTU; what the client is
+//! told is the MTU that its last packet to that server met with, less the tunnel's headers.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::Director;
+use super::process::Decision;
+use crate::addr::{Addr, Family};
+use crate::conn::slab::NONE;
+use crate::flow::Tuple;
+use crate::forward::icmp::is_right;
+use crate::service::Method;
+use crate::service::server::Met;
+use crate::time::Instant;
+use crate::verdict::{DropReason, PassReason, ReplyReason};
+use crate::wire::icmp::{self, IcmpError};
+use crate::wire::packet::Packet;
+use crate::wire::parse::Parsed;
+use crate::wire::quote::{self, ICMP_HEADER, TunnelQuote};
+use crate::wire::{be16, ipv4};
+
+/// "Destination unreachable", and its code "fragmentation needed" (RFC 792, RFC 1191).
+const FRAGMENTATION_NEEDED: [u8; 2] = [3, 4];
+/// No path is believed to be narrower (the stack of Linux 6.1.192).
+const NARROWEST: u16 = 552;
+/// What an IPv4 host has to get through in one piece (RFC 791).
+const SMALLEST: u16 = 68;
+/// So long is a path believed to be narrow.
+const LEARNED_FOR: Duration = Duration::from_secs(600);
+
+/// An error about a tunnel packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TunnelError {
+    /// The connection of the packet in the tunnel.
+    pub(super) slot: u32,
+    /// Where the packet in the tunnel begins in the error.
+    at: usize,
+    tuple: Tuple,
+    /// The server that the tunnel leads to, and the bytes of the tunnel's headers.
+    remote: Addr,
+    overhead: u16,
+    kind: [u8; 2],
+    word: [u8; 4],
+}
+
+impl Director {
+    /// The connection of the packet that is quoted inside a tunnel of ours. `None` if it is no such error.
+    pub(super) fn tunnel_error(
+        &self,
+        now: Instant,
+        bytes: &[u8],
+        parsed: &Parsed,
+    ) -> Option<Result<TunnelError, Decision>> {
+        let quoted = parsed.transport + ICMP_HEADER;
+        let outer = quote::read_tunnel(bytes.get(quoted..parsed.len)?)?;
+        let TunnelQuote { remote, tunnel, at, .. } = outer;
+        if !self.servers.has_tunnel(remote.to_ip(Family::V4), tunnel) {
+            return outer.is_nothing_else.then_some(Err(Decision::Pass(PassReason::NoConnection)));
+        }
+        let at = quoted + at;
+        let quote = bytes.get(at..parsed.len).and_then(|inner| quote::read(inner, Family::V4));
+        let Some(quote) = quote else { return Some(Err(Decision::Pass(PassReason::UnsupportedProtocol))) };
+        let found = if quote.has_ports { self.flows.table.find_request(&quote.tuple, now) } else { None };
+        let Some(slot) = found else { return Some(Err(Decision::Pass(PassReason::NoConnection))) };
+        if !is_right(bytes, parsed) {
+            return Some(Err(Decision::Drop(DropReason::IcmpChecksum)));
+        }
+        let header: [u8; ICMP_HEADER] = bytes.get(parsed.transport..quoted).and_then(|h| h.first_chunk().copied())?;
+        let [a, b, _, _, word @ ..] = header;
+        let overhead = u16::try_from(outer.at).unwrap_or(u16::MAX);
+        Some(Ok(TunnelError { slot, at, tuple: quote.tuple, remote, overhead, kind: [a, b], word }))
+    }
+
+    /// What the client is to be told, and from which address; or why it is told nothing.
+    pub(super) fn tunnel_reply(&self, bytes: &[u8], error: &TunnelError) -> Result<(IcmpError, Addr), DropReason> {
+        let mut told = IcmpError::Relayed(error.kind, error.word);
+        if error.kind == FRAGMENTATION_NEEDED {
+            if be16(bytes, error.at + ipv4::FRAGMENT) & ipv4::DONT_FRAGMENT == 0 {
+                return Err(DropReason::TunnelErrorLearned);
+            }
+            let server = self.flows.table.slab.get(error.slot).server;
+            let met = if server == NONE { Met::Nothing } else { self.servers.get(server).met };
+            let mtu = match met {
+                Met::Nothing => reported_mtu(error),
+                Met::Plain(mtu) => mtu,
+                Met::Learned => self.servers.live(server).mtu,
+            };
+            told = IcmpError::TooBig(if mtu > SMALLEST + error.overhead { mtu - error.overhead } else { mtu });
+        }
+        let parsed = Parsed { tuple: error.tuple, ..Parsed::UNKNOWN };
+        self.error_source(&parsed).map(|source| (told, source))
+    }
+
+    /// Learns from an error about a tunnel packet, and tells the client.
+    pub(super) fn relay(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        parsed: &Parsed,
+        error: &TunnelError,
+    ) -> Decision {
+        if error.kind == FRAGMENTATION_NEEDED {
+            self.learn_mtu(now, error.remote.to_ip(Family::V4), reported_mtu(error));
+        }
+        let (told, source) = match self.tunnel_reply(packet.bytes(), error) {
+            Ok(reply) => reply,
+            Err(reason) => return Decision::Drop(reason),
+        };
+        let entry = self.flows.table.slab.get(error.slot);
+        let (server, translated) = (entry.server, entry.method() == Method::Nat);
+        self.count_out(server, parsed.len - error.at);
+        packet.truncate(parsed.len);
+        packet.cut_front(error.at);
+        let tos = packet.bytes().get(ipv4::TOS).copied().unwrap_or(0);
+        let inner = Parsed { tuple: error.tuple, len: parsed.len - error.at, tos, ..Parsed::UNKNOWN };
+        icmp::replace(packet, &inner, told, source);
+        if !translated {
+            self.count_out(server, packet.len());
+        }
+        Decision::Relayed { connection: error.slot, reason: ReplyReason::TunnelError }
+    }
+
+    /// The way to an address is narrower than was thought. Wider again it is believed to be only after ten minutes.
+    fn learn_mtu(&mut self, now: Instant, address: IpAddr, reported: u16) {
+        for slot in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
+            let live = self.servers.live(slot);
+            let mtu = live.mtu;
+            if live.address != address || reported > mtu || !self.servers.is_in_use(slot) {
+                continue;
+            }
+            self.servers.live_mut(slot).mtu = mtu.min(reported.max(NARROWEST));
+            let until = now + LEARNED_FOR;
+            self.servers.get_mut(slot).learned_until = Some(until);
+            let next = self.control.relearn_at.map_or(until, |at| at.min(until));
+            self.control.relearn_at = Some(next);
+        }
+    }
+
+    /// Forgets what was learned ten minutes ago.
+    pub(super) fn forget_learned(&mut self, now: Instant) {
+        let mut next: Option<Instant> = None;
+        for slot in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
+            if !self.servers.is_in_use(slot) {
+                continue;
+            }
+            match self.servers.get(slot).learned_until {
+                Some(until) if until <= now => self.apply_path(slot),
+                Some(until) => next = Some(next.map_or(until, |at| at.min(until))),
+                None => {}
+            }
+        }
+        self.control.relearn_at = next;
+    }
+}
+
+fn reported_mtu(error: &TunnelError) -> u16 {
+    be16(&error.word, 2)
+}
