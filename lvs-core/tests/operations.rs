@@ -97,7 +97,7 @@ impl World {
                     self.packet(&packet.build(), Meta::default())?;
                 }
             }
-            Op::Wait(ms) => self.now = self.now + Duration::from_millis(*ms),
+            Op::Wait(ms) => self.now += Duration::from_millis(*ms),
             Op::Drain(which, how) => {
                 let Some(server) = self.nth_server(*which) else { return Ok(()) };
                 let rest = [Rest::Keep, Rest::Drop, Rest::Reset][usize::from(how % 3)];
@@ -260,7 +260,7 @@ proptest! {
             world.play(op, scheduler)?;
         }
         // In the end everything ends.
-        world.now = world.now + Duration::from_secs(100_000);
+        world.now += Duration::from_secs(100_000);
         world.play(&Op::Wait(0), scheduler)?;
         prop_assert_eq!(world.director.connection_count(), 0);
         for server in &world.servers {
