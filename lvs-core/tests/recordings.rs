@@ -69,6 +69,7 @@ families! {
     icmp_errors_find_their_connection: ["icmp-"], 8;
     counters_and_rates_are_the_kernels: ["statistics-"], 3;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 5;
+    synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 2;
     ftp_data_finds_its_way: ["ftp-"], 31;
     fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 13;
     errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 7;
@@ -279,6 +280,25 @@ fn a_reset_that_the_host_did_not_send_is_noticed() {
         let mut changed = steps.clone();
         changed[n]["out"] = Value::Array(Vec::new());
         assert!(differing(&changed) > 0, "step {n}");
+    }
+}
+
+#[test]
+fn a_record_that_the_kernel_did_not_tell_is_noticed() {
+    let text = read(&folder().join("sync-master-001.jsonl.gz"));
+    let steps: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    // The last byte of a message is the server's address in its last record.
+    let to_group = |frame: &Value| frame["dmac"] == "01005e000051";
+    let told = |step: &Value| step["out"].as_array().is_some_and(|out| out.iter().any(to_group));
+    let messages: Vec<usize> = (0..steps.len()).filter(|&n| told(&steps[n])).collect();
+    assert!(messages.len() >= 3, "the kernel sent messages");
+    for n in messages {
+        let (mut flipped, mut lost) = (steps.clone(), steps.clone());
+        let out = flipped[n]["out"].as_array_mut().expect("frames");
+        let frame = out.iter_mut().find(|frame| to_group(frame)).expect("a message");
+        edit(&mut frame["hex"], |hex| format!("{}ff", &hex[..hex.len() - 2]));
+        lost[n]["out"].as_array_mut().expect("frames").retain(|frame| !to_group(frame));
+        assert!(differing(&flipped) > 0 && differing(&lost) > 0, "step {n}");
     }
 }
 
