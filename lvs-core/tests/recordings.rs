@@ -68,8 +68,8 @@ families! {
     sctp_states_are_the_kernels: ["sctp-"], 9;
     icmp_errors_find_their_connection: ["icmp-"], 8;
     counters_and_rates_are_the_kernels: ["statistics-"], 3;
-    synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 5;
-    synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 2;
+    synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 16;
+    synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 20;
     ftp_data_finds_its_way: ["ftp-"], 31;
     fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 13;
     errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 7;

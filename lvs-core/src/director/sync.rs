@@ -202,12 +202,13 @@ impl Director {
     /// The same for a packet of one-packet scheduling, whose connection nobody is told of, by what controls it.
     #[cold]
     pub(super) fn offer_controller(&mut self, now: Instant, control: u32) {
-        if self.daemons.is_master() && self.settings.tunables.sync_version != 0 {
+        if !self.daemons.is_master() {
+            let entry = self.flows.table.slab.get_mut(control);
+            entry.in_packets = entry.in_packets.wrapping_add(1);
+        } else if self.settings.tunables.sync_version != 0 {
             let packets = self.packets_of_controller(control, self.settings.tunables.sync_threshold.0);
             self.offer(now, control, packets);
         }
-        let entry = self.flows.table.slab.get_mut(control);
-        entry.in_packets = entry.in_packets.wrapping_add(1);
     }
 
     /// Offers a connection that should have ended then, and lives on because it controls others.
@@ -367,9 +368,11 @@ impl Director {
             live.active = if flags.contains(Flags::INACTIVE) { live.active.saturating_sub(1) } else { live.active + 1 };
         }
         entry.flags = entry.flags.with_masked(flags, UPDATED_WITH);
+        // The service is found by the mark and the method that the connection was made with.
         let (server, flags) = (entry.server, entry.flags);
+        let own = Record { mark: entry.mark, flags: entry.kernel_flags(), ..*record };
         if server == NONE
-            && let Some(server) = self.server_of(record)
+            && let Some(server) = self.server_of(&own)
         {
             let flags = self.bound_flags(flags, server, record.is_template());
             self.flows.bind_late(slot, server, flags, &mut self.servers);

@@ -116,8 +116,11 @@ impl Director {
         let path = self.control.paths.get(&address).unwrap_or(&self.control.default_path);
         let local = address.is_loopback() || self.settings.is_local(address);
         match entry.flags.method_number() {
-            NAT | TUN | DR if local => self.plan_to(entry, parsed, &self.servers.stranger(address, path, local)),
             NAT | DR => self.plan_to(entry, parsed, &self.servers.stranger(address, path, local)),
+            // All this comes before a tunnel is looked for.
+            TUN if local || !path.reachable || parsed.ttl <= 1 => {
+                self.plan_to(entry, parsed, &self.servers.stranger(address, path, local))
+            }
             BYPASS if !local && !self.settings.local.is_empty() => {
                 self.plan_to(entry, parsed, &self.servers.stranger(address, path, local))
             }

@@ -36,7 +36,7 @@ use self::packet::{
 };
 use self::parts::{Key, Parts, Whole};
 use self::sync::Sync;
-use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict};
+use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, PassReason, Verdict};
 
 /// What playing a recording came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -492,9 +492,13 @@ impl Player {
         }
         match verdict {
             Verdict::Drop(reason) => nothing_left(frames).map_err(|(e, _)| (e, format!("dropped: {reason}"))),
-            Verdict::Pass(reason) => self
-                .compare_passed(&fields, &packet, frames)
-                .map_err(|(e, got)| (e, format!("passed ({reason}): {got}"))),
+            Verdict::Pass(reason) => {
+                if is_ours && reason == PassReason::LocalServer {
+                    frames.iter().for_each(|frame| self.leave(&frame.bytes, now));
+                }
+                self.compare_passed(&fields, &packet, frames)
+                    .map_err(|(e, got)| (e, format!("passed ({reason}): {got}")))
+            }
             Verdict::Reply(reply) => {
                 let mut ours = after;
                 if let [frame] = frames
@@ -537,6 +541,13 @@ impl Player {
         answers_passed(fields, packet, &answers)
             .and_then(|()| if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
             .map_err(|wanted| (shown(frames), wanted))
+    }
+
+    /// What the host itself answers as a real server passes the director on its way out.
+    fn leave(&mut self, answer: &[u8], now: Instant) {
+        let mut buffer = answer.to_vec();
+        let meta = Meta { from_host: true, ..Meta::default() };
+        let _ = self.director.process(now, &mut Packet::whole(&mut buffer), meta);
     }
 
     /// Takes over what a kernel draws for tunnel packets: the identification where there is no "don't fragment", and the
