@@ -228,7 +228,7 @@ enum lvs_pass_reason
    */
   LVS_PASS_CONNECTION_ENDED = 11,
   /*
-   An ICMP error about a packet of no connection.
+   An ICMP error about a packet of no connection, or a packet of IPsec that belongs to none.
    */
   LVS_PASS_NO_CONNECTION = 12,
   /*
@@ -373,6 +373,22 @@ enum lvs_drop_reason
    A router wants smaller tunnel packets: learned, and the client need not be told.
    */
   LVS_DROP_TUNNEL_ERROR_LEARNED = 30,
+  /*
+   For a service with the engine sip, but no UDP datagram with a payload.
+   */
+  LVS_DROP_NOT_SIP = 31,
+  /*
+   For a service with the engine sip, but no header field that shows a Call-ID.
+   */
+  LVS_DROP_NO_CALL_ID = 32,
+  /*
+   A Call-ID of more than 255 bytes, or one that does not end its line.
+   */
+  LVS_DROP_BAD_CALL_ID = 33,
+  /*
+   No room for another Call-ID.
+   */
+  LVS_DROP_ENGINE_FULL = 34,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -418,6 +434,10 @@ enum lvs_reply_reason
    An ICMP error about a packet in a tunnel, passed on to the client of the connection.
    */
   LVS_REPLY_TUNNEL_ERROR = 7,
+  /*
+   From the address and port of a real server, of no connection, and nat_icmp_send is set: port unreachable.
+   */
+  LVS_REPLY_NO_CONNECTION = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -36,6 +36,9 @@ pub struct Config {
     /// [counted](crate::Director::evicted_fragments). With 0 every part is passed: right for a host that puts packets
     /// together before the director sees them.
     pub fragments: usize,
+    /// Room for so many templates of services with a persistence engine (Call-IDs of `sip`). Memory for them, 256 bytes
+    /// each beside those of the connection, is reserved when the first such service is added.
+    pub engine_templates: usize,
     /// The host's own addresses, the virtual ones included. A real server with such an address is local: its packets
     /// are passed to the host. Empty, which is the default, means: every address that packets come for is the host's.
     pub local_addresses: Vec<IpAddr>,
@@ -103,7 +106,7 @@ pub enum Kernel {
 }
 
 impl Config {
-    /// Room for 65536 connections and 4096 fragmented packets, paths of 1500 bytes.
+    /// Room for 65536 connections, 4096 fragmented packets and 16384 Call-IDs, paths of 1500 bytes.
     #[must_use]
     pub const fn with_seed(seed: u64) -> Self {
         Self {
@@ -111,6 +114,7 @@ impl Config {
             connections: 1 << 16,
             events: 0,
             fragments: 1 << 12,
+            engine_templates: 1 << 14,
             local_addresses: Vec::new(),
             address_v4: None,
             address_v6: None,
@@ -126,9 +130,10 @@ impl Config {
 pub struct Path {
     /// The largest IP packet that gets through, in bytes.
     pub mtu: u16,
-    /// Source of tunnel packets to IPv4 servers. Until it is told, packets for a tunnel are dropped.
+    /// The host's address towards IPv4 servers: source of tunnel packets, and of errors to the servers themselves
+    /// (`nat_icmp_send`). Until it is told, packets for a tunnel are dropped.
     pub tunnel_source_v4: Ipv4Addr,
-    /// Source of tunnel packets to IPv6 servers.
+    /// The same towards IPv6 servers.
     pub tunnel_source_v6: Ipv6Addr,
     /// False if there is no route: clients are told that the host is unreachable.
     pub reachable: bool,
@@ -315,7 +320,8 @@ tunables! {
     sync_refresh_period: 0 in ANY,
     /// How often such a refresh is repeated soon after.
     sync_retries: 0 in 0..=3,
-    /// Whether packets to an address without a server go to that address itself. Has no effect yet.
+    /// Whether a packet for a service by firewall mark that no server takes goes to its own destination, past all servers,
+    /// and its connection after it. Needs [`Config::local_addresses`]: packets for the host itself never do.
     cache_bypass: 0 in ANY,
     /// Whether a connection whose server was deleted ends with its next packet, instead of being silently dropped.
     expire_nodest_conn: 0 in ANY,
@@ -325,7 +331,8 @@ tunables! {
     sloppy_sctp: 0 in ANY,
     /// Whether a template whose server has weight 0 is given up.
     expire_quiescent_template: 0 in ANY,
-    /// Whether packets of unknown connections of a server draw a port unreachable. Has no effect yet.
+    /// Whether a packet from the address and port of a NAT server that belongs to no connection draws a port unreachable,
+    /// sent from the host's address towards that server ([`Path::tunnel_source`]). TCP resets and SCTP aborts never do.
     nat_icmp_send: 0 in ANY,
     /// Whether tunnel packets keep "don't fragment", and packets too big for the path are refused.
     pmtu_disc: 1 in ANY,
@@ -336,7 +343,8 @@ tunables! {
     conn_reuse_mode: 1 in ANY,
     /// Whether an ICMP error makes a connection.
     schedule_icmp: 0 in ANY,
-    /// Whether packets of protocols that are not balanced are left alone later, too. Has no effect here.
+    /// Whether what is inside packets of protocols that are not balanced is left alone, too, when the host has unwrapped
+    /// them. Has no effect here: whether to hand it in is up to the host.
     ignore_tunneled: 0 in ANY,
     /// Whether counters and rates in listings are renewed.
     run_estimation: 1 in ANY,

@@ -32,11 +32,12 @@ pub struct Forward {
     pub next_hop: IpAddr,
     /// Which way the packet goes.
     pub direction: Direction,
-    /// How it was rewritten.
+    /// How it was rewritten. A packet that goes past all servers is treated as by direct routing.
     pub method: Method,
     /// The connection it belongs to; `None` for one-packet scheduling, which keeps none.
     pub connection: Option<ConnId>,
-    /// The real server at the other end.
+    /// The real server at the other end; `None` where there is none and the packet goes on to its own destination
+    /// (`cache_bypass`).
     pub server: Option<ServerId>,
 }
 
@@ -113,7 +114,7 @@ reasons! {
         FtpNoDestination = 10, "ftp-no-destination";
         /// The connection's server is deleted and `expire_nodest_conn` ended the connection; the packet opens none.
         ConnectionEnded = 11, "connection-ended";
-        /// An ICMP error about a packet of no connection.
+        /// An ICMP error about a packet of no connection, or a packet of IPsec that belongs to none.
         NoConnection = 12, "no-connection";
         /// A synchronisation backup runs and `backup_only` is set: it balances nothing until it takes over.
         BackupOnly = 13, "backup-only";
@@ -188,6 +189,14 @@ reasons! {
         /// A router on the way to a server wants smaller tunnel packets, and the packet in the tunnel may be fragmented: the
         /// way is known to be narrower from now on, and its client need not be told.
         TunnelErrorLearned = 30, "tunnel-error-learned";
+        /// For a service with the engine `sip`, but no UDP datagram with a payload.
+        NotSip = 31, "not-sip";
+        /// For a service with the engine `sip`, but no header field that shows a Call-ID.
+        NoCallId = 32, "no-call-id";
+        /// A Call-ID of more than 255 bytes, or one that does not end its line.
+        BadCallId = 33, "bad-call-id";
+        /// No room for another Call-ID ([`Config::engine_templates`](crate::Config::engine_templates)).
+        EngineFull = 34, "engine-full";
     }
 }
 
@@ -208,6 +217,8 @@ reasons! {
         Drained = 6, "drained";
         /// An ICMP error about a packet in a tunnel to a real server, passed on to the client of the connection.
         TunnelError = 7, "tunnel-error";
+        /// From the address and port of a real server, of no connection, and `nat_icmp_send` is set: port unreachable.
+        NoConnection = 8, "no-connection";
     }
 }
 

@@ -48,6 +48,11 @@ fn sync_messages_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn sip_messages_of_the_corpus_break_nothing() {
+    run_all("sip", fuzz::sip);
+}
+
+#[test]
 fn operations_of_the_corpus_break_nothing() {
     run_all("operations", fuzz::operations);
 }

@@ -74,6 +74,7 @@ fn rules(scheduler: &str) -> String {
             }
         }
     }
+    text += &format!("-A -u {v4}:83 -s {scheduler} -p 60 --pe sip\n-a -u {v4}:83 -r 10.0.0.1 -m\n");
     text + &format!("-A -u {v4}:82 -s {scheduler} -o\n-a -u {v4}:82 -r 10.0.0.1 -m\n-A -f 3 -s {scheduler}\n")
 }
 
@@ -91,7 +92,10 @@ fn mixture() -> Vec<(Vec<u8>, Meta)> {
             let client = format!("{client}:{}", 1024 + n / 4).parse().unwrap();
             let (vip, server) = (format!("{vip}:{}", 80 + n % 4), format!("{server}:{}", 80 + n % 4));
             let (vip, server) = (vip.parse().unwrap(), server.parse().unwrap());
-            let payload = vec![0x55; usize::from(n % 7) * 230];
+            let payload = match n % 8 {
+                3 => format!("x\r\ni: call-{}\r\n", n % 48).into_bytes(),
+                _ => vec![0x55; usize::from(n % 7) * 230],
+            };
             for (flags, chunk) in [(2, 1), (0x10, 10), (0x11, 7), (4, 6)] {
                 let request = Builder::new(protocol, client, vip).flags(flags).chunk(chunk).payload(&payload);
                 let request = request.ttl(if n % 11 == 0 { 1 } else { 64 }).options(usize::from(n % 3));

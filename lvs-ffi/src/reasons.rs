@@ -44,7 +44,7 @@ pub enum lvs_pass_reason {
     LVS_PASS_FTP_NO_DESTINATION = 10,
     /// The connection's server is deleted, expire_nodest_conn ended the connection, and the packet opens none.
     LVS_PASS_CONNECTION_ENDED = 11,
-    /// An ICMP error about a packet of no connection.
+    /// An ICMP error about a packet of no connection, or a packet of IPsec that belongs to none.
     LVS_PASS_NO_CONNECTION = 12,
     /// A synchronisation backup runs, and backup_only is set.
     LVS_PASS_BACKUP_ONLY = 13,
@@ -115,6 +115,14 @@ pub enum lvs_drop_reason {
     LVS_DROP_FRAGMENTED_ERROR = 29,
     /// A router wants smaller tunnel packets: learned, and the client need not be told.
     LVS_DROP_TUNNEL_ERROR_LEARNED = 30,
+    /// For a service with the engine sip, but no UDP datagram with a payload.
+    LVS_DROP_NOT_SIP = 31,
+    /// For a service with the engine sip, but no header field that shows a Call-ID.
+    LVS_DROP_NO_CALL_ID = 32,
+    /// A Call-ID of more than 255 bytes, or one that does not end its line.
+    LVS_DROP_BAD_CALL_ID = 33,
+    /// No room for another Call-ID.
+    LVS_DROP_ENGINE_FULL = 34,
 }
 
 /// Why a packet is answered with an ICMP error or a TCP reset.
@@ -135,6 +143,8 @@ pub enum lvs_reply_reason {
     LVS_REPLY_DRAINED = 6,
     /// An ICMP error about a packet in a tunnel, passed on to the client of the connection.
     LVS_REPLY_TUNNEL_ERROR = 7,
+    /// From the address and port of a real server, of no connection, and nat_icmp_send is set: port unreachable.
+    LVS_REPLY_NO_CONNECTION = 8,
 }
 
 /// Which way a forwarded packet goes.

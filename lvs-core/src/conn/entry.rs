@@ -17,6 +17,8 @@ impl Kind {
     const TEMPLATE: u16 = 1 << 9;
     /// The client's port is not known yet (data connections of helpers).
     const NO_CLIENT_PORT: u16 = 1 << 10;
+    /// A template whose key an engine has added to.
+    const ENGINE: u16 = 1 << 11;
     /// A slot in use.
     const LIVE: u16 = 1 << 15;
 
@@ -28,8 +30,9 @@ impl Kind {
         Self(protocol as u16 | v6 | Self::LIVE)
     }
 
-    pub(crate) const fn template(family: Family, protocol: u8) -> Self {
-        Self(Self::connection(family, protocol).0 | Self::TEMPLATE)
+    pub(crate) const fn template(family: Family, protocol: u8, has_engine: bool) -> Self {
+        let engine = if has_engine { Self::ENGINE } else { 0 };
+        Self(Self::connection(family, protocol).0 | Self::TEMPLATE | engine)
     }
 
     /// The kind of connection that a packet can belong to as a request. A client port of 0 stands for "not known yet",
@@ -83,6 +86,8 @@ impl Flags {
     pub(crate) const INACTIVE: Self = Self(0x0100);
     /// The client's port is not known yet.
     pub(crate) const NO_CLIENT_PORT: Self = Self(0x0800);
+    /// Without a server, to the address that the packet itself names: one of the methods.
+    pub(crate) const BYPASS: Self = Self(0x0004);
     /// One-packet scheduling.
     pub(crate) const ONE_PACKET: Self = Self(0x2000);
     /// The server is of another family than the client.
@@ -104,6 +109,7 @@ impl Flags {
         })
     }
 
+    /// How packets reach the server. Those that pass by all servers leave as if by direct routing.
     pub(crate) const fn method(self) -> Method {
         match self.0 & Self::METHOD {
             0 => Method::Nat,
@@ -204,11 +210,12 @@ pub(crate) struct Entry {
     pub(crate) mark: u32,
     /// What a helper keeps of it, or [`NONE`].
     pub(crate) helper: u32,
-    /// What a persistence engine keeps of it, or [`NONE`].
+    /// The record of what a persistence engine keeps of it, or [`NONE`].
     pub(crate) engine: u32,
+    /// The hash of that, part of a template's key; 0 without an engine.
+    pub(crate) engine_hash: u32,
     /// When synchronisation next has to tell others of it, as it last told them, in the kernel's ticks.
     pub(crate) told_until: u32,
-    spare: u32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 128, "two cache lines");
@@ -313,8 +320,8 @@ impl Entry {
             mark: 0,
             helper: NONE,
             engine: NONE,
+            engine_hash: 0,
             told_until: 0,
-            spare: 0,
         }
     }
 
@@ -458,11 +465,12 @@ impl Entry {
         self.sending_end().0 == address
     }
 
-    /// Is this the template of that key?
-    pub(crate) fn is_template_of(&self, kind: Kind, client: Addr, virtual_: (Addr, u16)) -> bool {
+    /// Is this the template of that key? What an engine keeps of it is for others to compare.
+    pub(crate) fn is_template_of(&self, kind: Kind, client: Addr, virtual_: (Addr, u16), engine_hash: u32) -> bool {
         self.kind == kind
             && self.client_port == 0
             && self.virtual_port == virtual_.1
+            && self.engine_hash == engine_hash
             && self.client() == client
             && self.virtual_address() == virtual_.0
     }

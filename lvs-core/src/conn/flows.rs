@@ -15,6 +15,8 @@ use super::table::Table;
 use crate::app::sessions::Sessions;
 use crate::event::{ConnectionEvent, Event, Events, Gone};
 use crate::flow::Protocol;
+use crate::persist::TemplateKey;
+use crate::persist::records::Records;
 use crate::service::Method;
 use crate::service::server::Servers;
 use crate::stats::Counters;
@@ -47,13 +49,16 @@ pub(crate) struct Flows {
     pub(crate) evictions: Evictions,
     /// What helpers keep.
     pub(crate) sessions: Sessions,
+    /// What persistence engines keep of templates.
+    pub(crate) records: Records,
     pub(crate) lists: Lists,
     pub(crate) events: Events,
 }
 
 impl Flows {
-    /// Room for `capacity` connections; `None` if there is not so much memory.
-    pub(crate) fn with_capacity(capacity: usize, key: HashKey, events: usize) -> Option<Self> {
+    /// Room for `capacity` connections, and for so many records of persistence engines as soon as there are any; `None`
+    /// if there is not so much memory.
+    pub(crate) fn with_capacity(capacity: usize, records: usize, key: HashKey, events: usize) -> Option<Self> {
         Some(Self {
             table: Table::with_capacity(capacity, key)?,
             wheel: Wheel::with_capacity(capacity)?,
@@ -63,6 +68,7 @@ impl Flows {
             sessions: Sessions::default(),
             lists: Lists::with_capacity(capacity)?,
             events: Events::with_capacity(events)?,
+            records: Records::new(records),
         })
     }
 
@@ -133,6 +139,36 @@ impl Flows {
             && self.sessions.has(entry.virtual_port)
     }
 
+    /// Puts a template into the table, with what an engine keeps of it; `None` if there is no room for one or the other.
+    pub(crate) fn add_template(
+        &mut self,
+        mut entry: Entry,
+        data: &[u8],
+        servers: &mut Servers,
+        now: Instant,
+    ) -> Option<u32> {
+        if !data.is_empty() {
+            entry.engine = self.records.insert(data)?;
+            entry.engine_hash = self.table.engine_hash(data);
+        }
+        let record = entry.engine;
+        let slot = self.add(entry, servers, now);
+        if slot.is_none() {
+            self.records.remove(record);
+        }
+        slot
+    }
+
+    /// The template of a key.
+    pub(crate) fn find_template(&self, key: &TemplateKey<'_>, now: Instant) -> Option<u32> {
+        self.table.find_template(key, now, |record| self.records.get(record) == key.data)
+    }
+
+    /// What an engine keeps of a connection or template; nothing if it keeps nothing.
+    pub(crate) fn engine_data(&self, slot: u32) -> &[u8] {
+        self.records.get(self.table.slab.get(slot).engine)
+    }
+
     /// The connection is controlled by another from now on: that one does not end before.
     pub(crate) fn control(&mut self, slot: u32, by: u32) {
         self.table.slab.get_mut(slot).control = by;
@@ -177,6 +213,7 @@ impl Flows {
             if entry.server != NONE {
                 self.lists.remove(slot, entry.server);
             }
+            self.records.remove(entry.engine);
             self.table.remove(slot);
             if control == NONE {
                 return;
@@ -246,7 +283,14 @@ impl Flows {
     /// template above.
     pub(crate) fn follow_up(&mut self, slot: u32, control: u32, completed: bool) {
         self.wheel.moved(&mut self.table.slab, slot);
-        let mut above = if completed { control } else { NONE };
+        if completed {
+            self.assure(control);
+        }
+    }
+
+    /// A handshake was completed under this template or connection, if there is one, and all above it.
+    pub(crate) fn assure(&mut self, control: u32) {
+        let mut above = control;
         while above != NONE {
             let entry = self.table.slab.get_mut(above);
             if entry.is_template() {
@@ -273,7 +317,7 @@ impl Flows {
 
     /// Bytes of memory of table, index, timers and lists.
     pub(crate) fn memory(&self) -> usize {
-        self.table.memory() + self.wheel.memory() + self.lists.memory() + self.sessions.memory()
+        self.table.memory() + self.wheel.memory() + self.lists.memory() + self.sessions.memory() + self.records.memory()
     }
 }
 

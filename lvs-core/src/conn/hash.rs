@@ -41,6 +41,18 @@ impl HashKey {
     pub(crate) fn words(&self, words: &[u64]) -> u64 {
         words.iter().fold(self.0[0], |hash, word| fold(hash ^ word, self.0[3]))
     }
+
+    /// The hash of bytes.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> u32 {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        let start = self.0[0] ^ bytes.len() as u64;
+        let hash =
+            words.iter().chain([&last]).fold(start, |hash, word| fold(hash ^ u64::from_le_bytes(*word), self.0[3]));
+        let [a, b, c, d, ..] = fold(hash ^ self.0[1], self.0[2]).to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
 }
 
 #[inline]

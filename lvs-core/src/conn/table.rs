@@ -8,8 +8,9 @@ use super::hash::HashKey;
 use super::index::Index;
 use super::prefetch;
 use super::slab::Slab;
-use crate::addr::{Addr, Family};
+use crate::addr::Family;
 use crate::flow::Tuple;
+use crate::persist::TemplateKey;
 use crate::service::Method;
 use crate::time::Instant;
 
@@ -137,22 +138,28 @@ impl Table {
         })
     }
 
-    /// The template of a client and a virtual endpoint.
-    pub(crate) fn find_template(&self, kind: Kind, client: Addr, virtual_: (Addr, u16), now: Instant) -> Option<u32> {
-        self.index.find(self.template_hash(kind, client, virtual_)).find(|&slot| {
+    /// The template of a key. `same` says of a record whether it holds what the key's engine has read.
+    pub(crate) fn find_template(&self, key: &TemplateKey<'_>, now: Instant, same: impl Fn(u32) -> bool) -> Option<u32> {
+        let engine_hash = self.engine_hash(key.data);
+        let hash =
+            self.key.flow(key.kind.family(), key.kind.salt(), (key.client, 0), key.virtual_) ^ spread(engine_hash);
+        self.index.find(hash).find(|&slot| {
             let entry = self.slab.get(slot);
-            entry.is_template_of(kind, client, virtual_) && !entry.is_over(now)
+            entry.is_template_of(key.kind, key.client, key.virtual_, engine_hash)
+                && (key.data.is_empty() || same(entry.engine))
+                && !entry.is_over(now)
         })
     }
 
-    fn template_hash(&self, kind: Kind, client: Addr, virtual_: (Addr, u16)) -> u64 {
-        self.key.flow(kind.family(), kind.salt(), (client, 0), virtual_)
+    /// The hash of what an engine keeps of a template: 0 for nothing.
+    pub(crate) fn engine_hash(&self, data: &[u8]) -> u32 {
+        if data.is_empty() { 0 } else { self.key.bytes(data) }
     }
 
     fn client_hash(&self, entry: &Entry) -> u64 {
         let client = (entry.client(), entry.client_port);
         let virtual_ = (entry.virtual_address(), entry.virtual_port);
-        self.key.flow(entry.family(), entry.kind().salt(), client, virtual_)
+        self.key.flow(entry.family(), entry.kind().salt(), client, virtual_) ^ spread(entry.engine_hash)
     }
 
     /// The hash of the server's side, if the entry has one of its own.
@@ -227,4 +234,10 @@ impl Table {
     pub(crate) fn memory(&self) -> usize {
         self.slab.memory() + self.index.memory()
     }
+}
+
+/// The part of an engine's hash in that of a template.
+#[inline]
+const fn spread(engine_hash: u32) -> u64 {
+    engine_hash as u64 | (engine_hash as u64) << 32
 }

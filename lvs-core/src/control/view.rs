@@ -135,7 +135,7 @@ impl ConnectionView {
 pub struct EngineView {
     /// The engine's name, such as `sip`.
     pub name: String,
-    /// Its data, such as a Call-ID.
+    /// Its data, such as a Call-ID. Bytes above 127 stand as the characters that they are in ISO 8859-1.
     pub data: String,
 }
 

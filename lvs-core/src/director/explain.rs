@@ -7,15 +7,17 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use super::Director;
 use super::drain::CutOff;
 use super::fragment::{Followed as PartFollowed, PartCourse};
 use super::helper::Control;
 use super::icmp::{ErrorCourse, as_opening, is_icmp, unanswered};
+use super::ipsec::IpsecCourse;
+use super::outbound::ServerCourse;
 use super::process::{Decision, Followed, not_balanced};
 use super::schedule::{Refusal, new_flow, no_destination, port_mismatch};
 use super::track::state_after;
 use super::transmit::{Outcome, plan_out};
+use super::{Director, Gate};
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::slab::{ConnId, NONE};
@@ -167,6 +169,7 @@ impl Director {
         if let Some(decision) = not_balanced(parsed, meta.hook) {
             return match parsed.shape {
                 Shape::Fragment => self.course_of_part(now, packet, meta, parsed),
+                Shape::Ipsec => self.course_of_ipsec(now, packet, meta, parsed),
                 _ if is_icmp(parsed) => self.course_of_error(now, packet, meta, parsed),
                 _ => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
             };
@@ -194,7 +197,14 @@ impl Director {
     }
 
     fn course_of_flow(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
-        match self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now) {
+        let found = self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now);
+        if self.gate.contains(Gate::SERVERS)
+            && !matches!(found, Some((_, Side::Server)))
+            && let Some(course) = self.course_of_server(now, packet, meta, parsed)
+        {
+            return course;
+        }
+        match found {
             Some((slot, Side::Server)) => self.course_out(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Course::ends(Found::Nothing, Verdict::Pass(PassReason::Forwarded)),
             Some((slot, Side::Client)) => self.course_request(now, packet, meta, parsed, slot),
@@ -272,6 +282,51 @@ impl Director {
                 self.course_in(packet, &whole, self.found(slot, Direction::ToServer), entry, Some(slot))
             }
             ErrorCourse::Schedule { quote } => self.course_new(now, packet, meta, &as_opening(parsed, &quote)),
+        }
+    }
+
+    /// A packet of IPsec goes where its key exchange goes.
+    fn course_of_ipsec(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
+        match self.ipsec_course(now, meta, parsed) {
+            IpsecCourse::Done(decision) => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
+            IpsecCourse::End { slot } => {
+                Course::ends(self.found(slot, Direction::ToServer), Verdict::Pass(PassReason::ConnectionEnded))
+            }
+            IpsecCourse::Follow { slot, side: Side::Server } => self.course_out(now, packet, meta, parsed, slot),
+            IpsecCourse::Follow { slot, side: Side::Client } => {
+                let entry = self.flows.table.slab.get(slot);
+                self.course_in(packet, parsed, self.found(slot, Direction::ToServer), entry, Some(slot))
+            }
+        }
+    }
+
+    /// A packet that no connection knows as a server's, if it is one nevertheless.
+    fn course_of_server(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Option<Course> {
+        match self.server_course(packet.bytes(), meta, parsed) {
+            ServerCourse::Nothing => None,
+            ServerCourse::Unknown { server } => {
+                let verdict = match self.error_source_towards(server, meta.hook, parsed) {
+                    Ok(_) => answered(packet, parsed, ReplyReason::NoConnection),
+                    Err(reason) => Verdict::Drop(reason),
+                };
+                Some(Course::ends(Found::Nothing, verdict))
+            }
+            ServerCourse::Begins(beginning) => {
+                let key = *self.control.services.get(beginning.service).key();
+                let found = Found::Service { key, choice: None };
+                if let Some(reason) = self.no_room_to_begin(now, &beginning) {
+                    return Some(Course::ends(found, Verdict::Drop(reason)));
+                }
+                let verdict = Verdict::Forward(Forward {
+                    next_hop: parsed.tuple.destination.to_ip(parsed.tuple.family),
+                    direction: Direction::ToClient,
+                    method: Method::Nat,
+                    connection: None,
+                    server: Some(self.servers.id(beginning.server)),
+                });
+                let rewrite = Some(Rewrite::Source(beginning.virtual_));
+                Some(Course { found, verdict: Some(verdict), rewrite })
+            }
         }
     }
 
@@ -381,8 +436,16 @@ impl Director {
             return Course::ends(bare, self.refusal(packet, parsed, refusal));
         }
         let persistent = service.spec.persistence.is_some();
-        let template = if persistent {
-            self.valid_template(now, &persist::template_key(service, &parsed.tuple))
+        let key = if persistent {
+            match persist::template_key(service, parsed, packet.bytes()) {
+                Ok(key) => Some(key),
+                Err(reason) => return Course::ends(bare, Verdict::Drop(reason)),
+            }
+        } else {
+            None
+        };
+        let template = if let Some(key) = &key {
+            self.valid_template(now, key)
         } else if let Some(refusal) = port_mismatch(service, parsed) {
             return Course::ends(bare, self.refusal(packet, parsed, refusal));
         } else {
@@ -396,14 +459,20 @@ impl Director {
             },
         };
         let found = Found::Service { key: *service.key(), choice: Some(self.choice(slot, template.is_some(), server)) };
-        let Some(server) = server else {
-            return Course::ends(found, self.refusal(packet, parsed, no_destination(service, parsed)));
+        let mut entry = match server {
+            Some(server) => {
+                let port = self.port_at(service, server, parsed, persistent);
+                self.new_connection(slot, server, port, parsed, meta)
+            }
+            None if self.goes_past(slot, parsed, no_destination(service, parsed)) => {
+                self.past_connection(slot, parsed, meta)
+            }
+            None => return Course::ends(found, self.refusal(packet, parsed, no_destination(service, parsed))),
         };
-        let port = self.port_at(service, server, parsed, persistent);
-        let mut entry = self.new_connection(slot, server, port, parsed, meta);
-        let needed = usize::from(!entry.is_one_packet()) + usize::from(persistent && template.is_none());
-        if !self.flows.has_room(needed, template.unwrap_or(NONE), self.settings.admission, now) {
-            return Course::ends(found, Verdict::Drop(DropReason::TableFull));
+        let needs_template = key.as_ref().filter(|_| template.is_none() && server.is_some());
+        let kept = template.unwrap_or(NONE);
+        if let Some(reason) = self.full(now, needs_template, entry.is_one_packet(), kept) {
+            return Course::ends(found, Verdict::Drop(reason));
         }
         if self.flows.is_helped(&entry) && !parsed.is_quoted {
             entry.flags.set(Flags::HELPED);
@@ -442,13 +511,19 @@ impl Director {
             Refusal::TooBig(_) => ReplyReason::TooBig,
             Refusal::Error(reason) => reason,
         };
-        if let Err(reason) = self.error_source(parsed) {
-            Verdict::Drop(reason)
-        } else if !icmp::has_room(packet, parsed) {
-            Verdict::Drop(DropReason::NoHeadroom)
-        } else {
-            Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(parsed.tuple.family), reason })
+        match self.error_source(parsed) {
+            Ok(_) => answered(packet, parsed, reason),
+            Err(reason) => Verdict::Drop(reason),
         }
+    }
+}
+
+/// The verdict on a packet about which an error is due.
+fn answered(packet: &Packet<'_>, parsed: &Parsed, reason: ReplyReason) -> Verdict {
+    if icmp::has_room(packet, parsed) {
+        Verdict::Reply(Reply { next_hop: parsed.tuple.source.to_ip(parsed.tuple.family), reason })
+    } else {
+        Verdict::Drop(DropReason::NoHeadroom)
     }
 }
 

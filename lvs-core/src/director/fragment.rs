@@ -4,10 +4,10 @@
 //! the packet that it begins, what became of it is remembered for a while, and the later parts, which show no ports, follow
 //! it. All parts together are then what the whole packet would have become.
 
-use super::Director;
 use super::icmp::{ErrorCourse, as_opening, is_icmp};
 use super::process::{Decision, is_gone};
 use super::transmit::{Outcome, new_flags, plan_out};
+use super::{Director, Gate};
 use crate::addr::{Addr, Family};
 use crate::config::{Hook, Meta};
 use crate::conn::entry::{Ends, Entry, Flags, Kind, Side};
@@ -57,7 +57,11 @@ impl Director {
             PartCourse::Done(decision) => (parsed.tuple, decision),
             PartCourse::First(first) => {
                 let hash = self.flows.table.hash(&first.tuple);
-                let decision = self.balance(now, packet, meta, &first, hash);
+                let decision = if self.gate == Gate::OPEN {
+                    self.balance(now, packet, meta, &first, hash)
+                } else {
+                    self.balance_at_gate(now, packet, meta, &first, hash)
+                };
                 self.count_without_fragment_header(decision, parsed.tuple.family);
                 (first.tuple, decision)
             }
@@ -141,6 +145,7 @@ impl Director {
         PartCourse::Done(match first.shape {
             Shape::FirstPart => return PartCourse::First(*first),
             Shape::Unsupported => Decision::Pass(PassReason::UnsupportedProtocol),
+            Shape::Ipsec => Decision::Pass(PassReason::Fragment),
             _ if self.is_of_interest(meta, first) => Decision::Drop(DropReason::TinyFragment),
             _ => Decision::Pass(PassReason::Fragment),
         })
@@ -186,6 +191,8 @@ impl Director {
     fn lead(&self, decision: Decision) -> Lead {
         let slab = &self.flows.table.slab;
         match decision {
+            // Past all servers, or on behalf of the service, once: later parts of that are not followed.
+            Decision::ToServer { server: NONE, connection: NONE, .. } | Decision::FromServer { .. } => Lead::Dropped,
             Decision::ToServer { server, connection: NONE, .. } => Lead::OnePacket(self.servers.id(server)),
             Decision::ToServer { connection, .. } | Decision::Elsewhere { connection, .. } => {
                 Lead::Connection(slab.id(connection), Side::Client)

@@ -10,7 +10,8 @@ use super::transmit::Outcome;
 use super::tunnel_error::TunnelError;
 use crate::addr::Family;
 use crate::config::{Hook, Meta};
-use crate::conn::entry::Side;
+use crate::conn::entry::{Entry, Side};
+use crate::conn::flows::{bind, unbind};
 use crate::conn::slab::NONE;
 use crate::forward::icmp::{Translation, is_right, translate};
 use crate::forward::{Plan, decrement_ttl};
@@ -65,10 +66,13 @@ impl Director {
             ErrorCourse::Follow { slot, side: Side::Client, quote } => {
                 self.error_in(packet, parsed, slot, &quote, meta.hook)
             }
-            ErrorCourse::Schedule { quote } => match self.schedule_error(now, meta, parsed, &quote) {
-                Ok(slot) => self.error_in(packet, parsed, slot, &quote, meta.hook),
-                Err(refusal) => self.refuse(packet, parsed, refusal),
-            },
+            ErrorCourse::Schedule { quote } => {
+                match self.schedule(now, meta, &as_opening(parsed, &quote), packet.bytes()) {
+                    Ok(Scheduled::Connection(slot)) => self.error_in(packet, parsed, slot, &quote, meta.hook),
+                    Ok(Scheduled::OnePacket(entry)) => self.error_in_once(packet, parsed, &entry, &quote, meta.hook),
+                    Err(refusal) => self.refuse(packet, parsed, refusal),
+                }
+            }
         }
     }
 
@@ -105,11 +109,14 @@ impl Director {
                 }
                 ErrorCourse::Follow { slot, side, quote }
             }
-            None if meta.hook == Hook::Local && quote.has_ports && self.settings.tunables.schedule_icmp != 0 => {
-                ErrorCourse::Schedule { quote }
-            }
+            None if meta.hook == Hook::Local && self.may_open(&quote) => ErrorCourse::Schedule { quote },
             None => ErrorCourse::Done(Decision::Pass(PassReason::NoConnection)),
         }
+    }
+
+    /// Whether a quoted packet that no connection knows may make one.
+    fn may_open(&self, quote: &Quote) -> bool {
+        quote.has_ports && !quote.is_ipsec() && self.settings.tunables.schedule_icmp != 0
     }
 
     /// From the server's side to the client: it comes from the virtual address, whoever sent it.
@@ -132,46 +139,61 @@ impl Director {
     /// From the client's side to the server.
     fn error_in(&mut self, packet: &mut Packet<'_>, parsed: &Parsed, slot: u32, quote: &Quote, hook: Hook) -> Decision {
         let entry = self.flows.table.slab.get_mut(slot);
-        let server = entry.server;
-        let nat = entry.method() == Method::Nat;
-        if server != NONE
-            && self.servers.live(server).is_available()
-            && let Some(counters) = self.flows.counters_mut(server)
-        {
-            counters.count_in(parsed.len);
-        }
-        if !nat {
-            let entry = self.flows.table.slab.get_mut(slot);
+        if entry.method() != Method::Nat {
             entry.in_packets = entry.in_packets.wrapping_add(1);
-            let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
-            return self.send_in(packet, Meta { hook, ..Meta::default() }, parsed, &outcome, server, slot);
         }
-        let entry = self.flows.table.slab.get(slot);
-        match self.plan_in(entry, parsed) {
-            Outcome::Refuse(refusal) => self.refuse(packet, parsed, refusal),
-            Outcome::Send(plan) => {
-                let to = Translation {
-                    direction: Direction::ToServer,
-                    address: entry.server_address(),
-                    port: entry.server_port,
-                };
-                packet.truncate(parsed.len);
-                if matches!(plan, Plan::Nat(plan) if plan.decrement_ttl) {
-                    decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
-                }
-                translate(packet.bytes_mut(), parsed, quote, &to);
-                Decision::ToServer { server, connection: slot, method: Method::Nat }
-            }
-        }
+        let server = entry.server;
+        self.count_in(server, parsed.len);
+        let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
+        let to = to_server(self.flows.table.slab.get(slot));
+        self.send_error_in(packet, parsed, &outcome, (server, slot), quote, &to, hook)
     }
 
-    /// Makes a connection of the packet that an error quotes.
-    fn schedule_error(&mut self, now: Instant, meta: Meta, parsed: &Parsed, quote: &Quote) -> Result<u32, Refusal> {
-        match self.schedule(now, meta, &as_opening(parsed, quote))? {
-            Scheduled::Connection(slot) => Ok(slot),
-            Scheduled::OnePacket(_) => Err(Refusal::Drop(DropReason::NoDestination)),
-        }
+    /// The same on a connection that is over with it.
+    fn error_in_once(
+        &mut self,
+        packet: &mut Packet<'_>,
+        parsed: &Parsed,
+        entry: &Entry,
+        quote: &Quote,
+        hook: Hook,
+    ) -> Decision {
+        bind(entry, &mut self.servers, &mut self.flows.events);
+        self.count_in(entry.server, parsed.len);
+        let outcome = self.plan_in(entry, parsed);
+        let decision =
+            self.send_error_in(packet, parsed, &outcome, (entry.server, NONE), quote, &to_server(entry), hook);
+        unbind(entry, &mut self.servers, &mut self.flows.events);
+        decision
     }
+
+    /// Carries out what was found for an error of the client's side.
+    #[expect(clippy::too_many_arguments, reason = "what was found for a packet, and the packet")]
+    fn send_error_in(
+        &mut self,
+        packet: &mut Packet<'_>,
+        parsed: &Parsed,
+        outcome: &Outcome,
+        (server, connection): (u32, u32),
+        quote: &Quote,
+        to: &Translation,
+        hook: Hook,
+    ) -> Decision {
+        let Outcome::Send(Plan::Nat(plan)) = outcome else {
+            return self.send_in(packet, Meta { hook, ..Meta::default() }, parsed, outcome, server, connection);
+        };
+        packet.truncate(parsed.len);
+        if plan.decrement_ttl {
+            decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+        }
+        translate(packet.bytes_mut(), parsed, quote, to);
+        Decision::ToServer { server, connection, method: Method::Nat }
+    }
+}
+
+/// How an error is rewritten for a connection's server.
+fn to_server(entry: &Entry) -> Translation {
+    Translation { direction: Direction::ToServer, address: entry.server_address(), port: entry.server_port }
 }
 
 /// The packet that an error quotes, turned round, as one that opens a connection.
@@ -187,7 +209,7 @@ pub(super) fn unanswered(parsed: &Parsed, refusal: Refusal) -> Refusal {
         Refusal::TooBig(_) | Refusal::Error(ReplyReason::TooBig) => Refusal::Drop(DropReason::TooBig),
         Refusal::Error(ReplyReason::TtlExceeded) => Refusal::Drop(DropReason::TtlExceeded),
         Refusal::Error(ReplyReason::NoRoute) => Refusal::Drop(DropReason::NoRoute),
-        Refusal::Error(ReplyReason::NoDestination | ReplyReason::TunnelError) => {
+        Refusal::Error(ReplyReason::NoDestination | ReplyReason::NoConnection | ReplyReason::TunnelError) => {
             Refusal::Drop(DropReason::NoDestination)
         }
         Refusal::Error(ReplyReason::Reset | ReplyReason::Drained) => Refusal::Drop(DropReason::Drained),

@@ -3,11 +3,11 @@
 //! `process` takes packets through the stages, `schedule` finds a server for a new flow, `track` moves a connection on,
 //! `slow_start` lets weights grow, `options` is what can be switched on beyond the kernel,
 //! `transmit` decides what leaves, `fragment` takes parts of packets, `icmp` errors from outside, `tunnel_error` those about
-//! tunnels, `helper` reads and changes what connections with a helper say, `timers` is the passing of time, `defend` is
-//! self-defence, `sync` tells other directors of connections, `explain` says what would happen; `services`, `views` and
-//! `tune` are the control plane: changing, showing, setting; `apply` changes whole
-//! configurations, `drain` takes a server out of service gently, `flush` ends connections, `events` tells what happened,
-//! `metrics` counts it.
+//! tunnels, `ipsec` packets of IPsec, `outbound` what servers send of their own, `helper` reads and changes what connections
+//! with a helper say, `timers` is the passing of time, `defend` is self-defence, `sync` tells other directors of connections,
+//! `explain` says what would happen; `services`, `views` and `tune` are the control plane: changing, showing, setting;
+//! `apply` changes whole configurations, `drain` takes a server out of service gently, `flush` ends connections, `events`
+//! tells what happened, `metrics` counts it.
 
 mod apply;
 mod defend;
@@ -18,10 +18,12 @@ mod flush;
 mod fragment;
 mod helper;
 mod icmp;
+mod ipsec;
 #[cfg(any(test, feature = "testkit"))]
 mod lookup;
 mod metrics;
 mod options;
+mod outbound;
 mod process;
 mod reasons;
 mod schedule;
@@ -107,14 +109,26 @@ pub struct Director {
     identification: u16,
 }
 
-/// What the packet path asks before anything else: are packets taken at all?
+/// What the packet path asks before anything else: may packets simply be taken?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
-    Open,
+struct Gate(u8);
+
+impl Gate {
+    const OPEN: Self = Self(0);
     /// There never was a service.
-    NoService,
+    const NO_SERVICE: Self = Self(1 << 0);
     /// A synchronisation backup that leaves balancing to its master: only packets of servers are taken.
-    BackupOnly,
+    const BACKUP_ONLY: Self = Self(1 << 1);
+    /// A packet that no connection knows may be a server's, and that matters.
+    const SERVERS: Self = Self(1 << 2);
+
+    const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    const fn with(self, other: Self, is_set: bool) -> Self {
+        if is_set { Self(self.0 | other.0) } else { self }
+    }
 }
 
 /// What is balanced: touched by the control plane, by new flows, and by nothing else.
@@ -199,8 +213,9 @@ impl Director {
         let mut rng = Rng::from_seed(config.seed);
         let key = HashKey::from_rng(&mut rng);
         let fragments = Fragments::with_capacity(config.fragments, key.clone()).ok_or(ConfigError::OutOfMemory)?;
-        let flows =
-            Flows::with_capacity(config.connections, key.clone(), config.events).ok_or(ConfigError::OutOfMemory)?;
+        let records = config.engine_templates;
+        let flows = Flows::with_capacity(config.connections, records, key.clone(), config.events)
+            .ok_or(ConfigError::OutOfMemory)?;
         Ok(Self {
             control: Control {
                 trash: Trash::new(key.clone()),
@@ -240,7 +255,7 @@ impl Director {
             sweep: None,
             dropped_entries: 0,
             daemons: Daemons::default(),
-            gate: Gate::NoService,
+            gate: Gate::NO_SERVICE,
             now: Instant::ZERO,
             identification: 0,
         })
@@ -253,14 +268,13 @@ impl Director {
         self.now
     }
 
-    /// Settles, after a change to what it depends on, whether packets are taken.
+    /// Settles, after a change to what it depends on, whether packets are simply taken.
     fn open_or_close(&mut self) {
-        let backs_up = self.settings.tunables.backup_only != 0 && self.daemons.backup.is_some();
-        self.gate = match self.control.services.is_enabled() {
-            false => Gate::NoService,
-            true if backs_up => Gate::BackupOnly,
-            true => Gate::Open,
-        };
+        let (tunables, services) = (&self.settings.tunables, &self.control.services);
+        self.gate = Gate::OPEN
+            .with(Gate::NO_SERVICE, !services.is_enabled())
+            .with(Gate::BACKUP_ONLY, tunables.backup_only != 0 && self.daemons.backup.is_some())
+            .with(Gate::SERVERS, tunables.nat_icmp_send != 0 || services.have_engine());
     }
 }
 

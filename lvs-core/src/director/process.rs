@@ -6,6 +6,7 @@
 //! ```
 
 use super::icmp::{ErrorCourse, is_icmp};
+use super::ipsec::IpsecCourse;
 use super::schedule::Scheduled;
 use super::{Director, Gate};
 use crate::config::{Checksum, Hook, Meta};
@@ -53,6 +54,10 @@ pub(super) enum Decision {
     },
     ToClient {
         connection: u32,
+    },
+    /// Rewritten for a client, without a connection that lasts.
+    FromServer {
+        server: u32,
     },
     Reply(ReplyReason),
     /// Replaced by an error for the client of a connection.
@@ -193,6 +198,15 @@ impl Director {
                 }
             }
             Decision::Elsewhere { server, connection } => *verdict = self.to_elsewhere(server, connection),
+            Decision::FromServer { server } => {
+                *verdict = Verdict::Forward(Forward {
+                    next_hop: parsed.tuple.destination.to_ip(family),
+                    direction: Direction::ToClient,
+                    method: Method::Nat,
+                    connection: None,
+                    server: Some(self.servers.id(server)),
+                });
+            }
             Decision::ToClient { connection } => {
                 let entry = self.flows.table.slab.get(connection);
                 *verdict = Verdict::Forward(Forward {
@@ -217,17 +231,11 @@ impl Director {
 
     #[inline]
     fn decide(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, hash: u64) -> Decision {
-        if self.gate != Gate::Open
-            && let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, hash)
-        {
-            return decision;
+        if self.gate != Gate::OPEN {
+            return self.decide_at_gate(now, packet, meta, parsed, hash);
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
-            return match parsed.shape {
-                Shape::Fragment => self.fragment(now, packet, meta, parsed),
-                _ if is_icmp(parsed) => self.icmp(now, packet, meta, parsed),
-                _ => decision,
-            };
+            return self.unbalanced(now, packet, meta, parsed, decision);
         }
         self.balance(now, packet, meta, parsed, hash)
     }
@@ -252,7 +260,7 @@ impl Director {
 
     /// A packet that no connection has the ports of: one may wait for a client's packet from whatever port.
     #[inline(never)]
-    fn unknown(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
+    pub(super) fn unknown(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
         match self.flows.table.find_waiting(&parsed.tuple, now) {
             Some(slot) => self.request(now, packet, meta, parsed, slot),
             None => self.opening(now, packet, meta, parsed),
@@ -269,29 +277,61 @@ impl Director {
         parsed: &Parsed,
         hash: u64,
     ) -> Option<Decision> {
-        let is_taken = match self.gate {
-            Gate::Open => true,
-            Gate::NoService => return Some(Decision::Pass(PassReason::NotEnabled)),
-            Gate::BackupOnly if parsed.shape == Shape::Fragment => self.is_part_of_reply(now, bytes, meta, parsed),
-            Gate::BackupOnly if not_balanced(parsed, meta.hook).is_some() => {
-                let is_error = is_icmp(parsed);
-                !is_error
-                    || matches!(
-                        self.error_course(now, bytes, meta, parsed),
-                        ErrorCourse::Done(_) | ErrorCourse::Follow { side: Side::Server, .. }
-                    )
-            }
-            Gate::BackupOnly => {
-                let found = self.flows.table.find(hash, &parsed.tuple, now);
-                meta.hook == Hook::Forward || matches!(found, Some((_, Side::Server)))
-            }
+        if self.gate.contains(Gate::NO_SERVICE) {
+            return Some(Decision::Pass(PassReason::NotEnabled));
+        }
+        if !self.gate.contains(Gate::BACKUP_ONLY) {
+            return None;
+        }
+        let is_taken = if parsed.shape == Shape::Fragment {
+            self.is_part_of_reply(now, bytes, meta, parsed)
+        } else if is_icmp(parsed) {
+            matches!(
+                self.error_course(now, bytes, meta, parsed),
+                ErrorCourse::Done(_) | ErrorCourse::Follow { side: Side::Server, .. }
+            )
+        } else if parsed.shape == Shape::Ipsec {
+            matches!(
+                self.ipsec_course(now, meta, parsed),
+                IpsecCourse::Done(_) | IpsecCourse::Follow { side: Side::Server, .. }
+            )
+        } else {
+            let found = self.flows.table.find(hash, &parsed.tuple, now);
+            not_balanced(parsed, meta.hook).is_some()
+                || meta.hook == Hook::Forward
+                || matches!(found, Some((_, Side::Server)))
         };
         (!is_taken).then_some(Decision::Pass(PassReason::BackupOnly))
     }
 
+    /// A packet that is not of a balanced protocol: it may still be about one that is.
+    #[cold]
+    pub(super) fn unbalanced(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        otherwise: Decision,
+    ) -> Decision {
+        match parsed.shape {
+            Shape::Fragment => self.fragment(now, packet, meta, parsed),
+            Shape::Ipsec => self.ipsec(now, packet, meta, parsed),
+            _ if is_icmp(parsed) => self.icmp(now, packet, meta, parsed),
+            _ => otherwise,
+        }
+    }
+
     /// A packet of the client on a connection.
     #[inline(always)]
-    fn request(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> Decision {
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        parsed: &Parsed,
+        slot: u32,
+    ) -> Decision {
         match self.connection_for(slot, parsed) {
             Followed::Keep => self.forward_in(now, packet, meta, parsed, slot),
             Followed::Drop => {
@@ -369,8 +409,8 @@ impl Director {
 
     /// A packet without a connection.
     #[inline(never)]
-    fn opening(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
-        match self.schedule(now, meta, parsed) {
+    pub(super) fn opening(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
+        match self.schedule(now, meta, parsed, packet.bytes()) {
             Ok(Scheduled::Connection(slot)) => self.forward_in(now, packet, meta, parsed, slot),
             Ok(Scheduled::OnePacket(entry)) => self.forward_once(now, packet, meta, parsed, entry),
             Err(refusal) => self.refuse(packet, parsed, refusal),
@@ -404,7 +444,7 @@ pub(super) fn is_gone(server: u32, servers: &Servers) -> bool {
 pub(super) fn not_balanced(parsed: &Parsed, hook: Hook) -> Option<Decision> {
     match parsed.shape {
         Shape::Whole | Shape::PortsOnly | Shape::FirstPart => None,
-        Shape::Unsupported => Some(Decision::Pass(PassReason::UnsupportedProtocol)),
+        Shape::Unsupported | Shape::Ipsec => Some(Decision::Pass(PassReason::UnsupportedProtocol)),
         Shape::Fragment => Some(Decision::Pass(PassReason::Fragment)),
         Shape::NoPorts if hook == Hook::Forward => Some(Decision::Pass(PassReason::Forwarded)),
         Shape::NoPorts => Some(Decision::Drop(DropReason::TruncatedTransport)),

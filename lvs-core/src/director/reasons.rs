@@ -33,7 +33,10 @@ impl ReasonCounts {
     #[inline]
     pub(super) const fn count(&mut self, decision: Decision) {
         match decision {
-            Decision::ToServer { .. } | Decision::Elsewhere { .. } | Decision::ToClient { .. } => self.forwarded += 1,
+            Decision::ToServer { .. }
+            | Decision::Elsewhere { .. }
+            | Decision::ToClient { .. }
+            | Decision::FromServer { .. } => self.forwarded += 1,
             Decision::Pass(reason) => self.passed[reason as usize] += 1,
             Decision::Drop(reason) => self.dropped[reason as usize] += 1,
             Decision::Reply(reason) | Decision::Relayed { reason, .. } => self.replied[reason as usize] += 1,

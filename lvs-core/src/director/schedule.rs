@@ -3,13 +3,15 @@
 //! Follows: the scheduling of IPVS, with its exceptions for the FTP data port, local replies, and ports that a service
 //! was found for by detour.
 
+use core::net::IpAddr;
+
 use super::Director;
 use super::transmit::new_flags;
 use crate::addr::{Addr, Family};
 use crate::config::Meta;
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::slab::NONE;
-use crate::persist;
+use crate::persist::{self, TemplateKey};
 use crate::sched::NewFlow;
 use crate::service::key::{FTP_DATA_PORT, FTP_PORT};
 use crate::service::service::Service;
@@ -39,16 +41,37 @@ pub(super) enum Refusal {
 }
 
 impl Director {
-    /// Finds a server for a packet that no connection knows, and makes the connection.
-    pub(super) fn schedule(&mut self, now: Instant, meta: Meta, parsed: &Parsed) -> Result<Scheduled, Refusal> {
+    /// Finds a server for a packet that no connection knows, and makes the connection. `bytes` are the packet's.
+    pub(super) fn schedule(
+        &mut self,
+        now: Instant,
+        meta: Meta,
+        parsed: &Parsed,
+        bytes: &[u8],
+    ) -> Result<Scheduled, Refusal> {
         let slot = self.service_for(meta, parsed)?;
         if self.defence.drops() {
             return Err(Refusal::Drop(DropReason::DropPacket));
         }
         self.may_be_scheduled(now, meta, parsed)?;
+        match self.schedule_service(now, meta, parsed, bytes, slot) {
+            Err(refusal) if self.goes_past(slot, parsed, refusal) => self.schedule_past(now, meta, parsed, slot),
+            other => other,
+        }
+    }
+
+    /// Finds a server of a service.
+    fn schedule_service(
+        &mut self,
+        now: Instant,
+        meta: Meta,
+        parsed: &Parsed,
+        bytes: &[u8],
+        slot: u32,
+    ) -> Result<Scheduled, Refusal> {
         let service = self.control.services.get(slot);
         if service.spec.persistence.is_some() {
-            return self.schedule_persistent(now, meta, parsed, slot);
+            return self.schedule_persistent(now, meta, parsed, bytes, slot);
         }
         if let Some(refusal) = port_mismatch(service, parsed) {
             return Err(refusal);
@@ -58,6 +81,42 @@ impl Director {
         let port = self.port_at(self.control.services.get(slot), server, parsed, false);
         let entry = self.new_connection(slot, server, port, parsed, meta);
         self.admit(now, entry, NONE)
+    }
+
+    /// Whether a packet that nobody takes goes past all servers, to where it wants to go (`cache_bypass`).
+    pub(super) fn goes_past(&self, service: u32, parsed: &Parsed, refusal: Refusal) -> bool {
+        let (destination, family) = (parsed.tuple.destination, parsed.tuple.family);
+        refusal == Refusal::Error(ReplyReason::NoDestination)
+            && self.settings.tunables.cache_bypass != 0
+            && self.control.services.get(service).key().is_mark()
+            && !parsed.is_quoted
+            && !self.settings.local.is_empty()
+            && !self.is_own(destination, family)
+            && is_unicast(destination.to_ip(family))
+    }
+
+    /// Makes a connection past all servers.
+    fn schedule_past(&mut self, now: Instant, meta: Meta, parsed: &Parsed, service: u32) -> Result<Scheduled, Refusal> {
+        self.admit(now, self.past_connection(service, parsed, meta), NONE)
+    }
+
+    /// A connection past all servers, not yet in the table.
+    pub(super) fn past_connection(&self, service: u32, parsed: &Parsed, meta: Meta) -> Entry {
+        let tuple = &parsed.tuple;
+        let ends = Ends {
+            family: tuple.family,
+            server_family: tuple.family,
+            client: (tuple.source, tuple.source_port),
+            virtual_: (tuple.destination, tuple.destination_port),
+            server: (Addr::UNSPECIFIED, 0),
+        };
+        let mut flags = Flags::BYPASS;
+        if self.control.services.get(service).spec.one_packet && parsed.is_udp() {
+            flags.set(Flags::ONE_PACKET);
+        }
+        let mut entry = Entry::new(Kind::connection(tuple.family, tuple.protocol), &ends, flags);
+        entry.mark = meta.mark;
+        entry
     }
 
     /// The port at the server of a new connection: the server's own, or the packet's if it has none. Under a template
@@ -128,18 +187,20 @@ impl Director {
         now: Instant,
         meta: Meta,
         parsed: &Parsed,
+        bytes: &[u8],
         slot: u32,
     ) -> Result<Scheduled, Refusal> {
-        let service = self.control.services.get(slot);
-        let key = persist::template_key(service, &parsed.tuple);
+        let key = persist::template_key(self.control.services.get(slot), parsed, bytes).map_err(Refusal::Drop)?;
         let template = match self.valid_template(now, &key) {
             Some(template) => template,
             None => {
                 // One that may not be used any more is put aside even if nobody is found for a new one.
-                if let Some(old) = self.flows.table.find_template(key.kind, key.client, key.virtual_, now) {
-                    self.flows.table.retire_template(old);
-                }
-                self.new_template(now, meta, parsed, slot, &key)?
+                self.retire_template(now, &key);
+                let flow = new_flow(now, parsed);
+                let server =
+                    self.pick(slot, &flow).ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
+                let one_packet = self.control.services.get(slot).spec.one_packet && parsed.is_udp();
+                self.new_template(now, meta.mark, slot, server, &key, one_packet)?
             }
         };
         let server = self.flows.table.slab.get(template).server;
@@ -151,44 +212,73 @@ impl Director {
     }
 
     /// The template of a key, if its server may still be used.
-    pub(super) fn valid_template(&self, now: Instant, key: &persist::TemplateKey) -> Option<u32> {
-        let slot = self.flows.table.find_template(key.kind, key.client, key.virtual_, now)?;
+    pub(super) fn valid_template(&self, now: Instant, key: &TemplateKey<'_>) -> Option<u32> {
+        let slot = self.flows.find_template(key, now)?;
         let server = self.flows.table.slab.get(slot).server;
         let expire_quiescent = self.settings.tunables.expire_quiescent_template != 0;
         (server != NONE && persist::is_server_valid(server, &self.servers, expire_quiescent)).then_some(slot)
     }
 
-    fn new_template(
+    /// Puts the template of a key aside, if there is one.
+    pub(super) fn retire_template(&mut self, now: Instant, key: &TemplateKey<'_>) {
+        if let Some(old) = self.flows.find_template(key, now) {
+            self.flows.table.retire_template(old);
+        }
+    }
+
+    /// What keeps a connection, and with a key the template above it, from being made. A template there is already is
+    /// `kept`.
+    pub(super) fn full(
+        &self,
+        now: Instant,
+        key: Option<&TemplateKey<'_>>,
+        one_packet: bool,
+        kept: u32,
+    ) -> Option<DropReason> {
+        let needed = usize::from(!one_packet) + usize::from(key.is_some());
+        if key.is_some_and(|key| !key.data.is_empty()) && self.flows.records.is_full() {
+            Some(DropReason::EngineFull)
+        } else if !self.flows.has_room(needed, kept, self.settings.admission, now) {
+            Some(DropReason::TableFull)
+        } else {
+            None
+        }
+    }
+
+    /// Makes the template that binds a client's net to a server, with room left for the connection under it.
+    pub(super) fn new_template(
         &mut self,
         now: Instant,
-        meta: Meta,
-        parsed: &Parsed,
+        mark: u32,
         slot: u32,
-        key: &persist::TemplateKey,
+        server: u32,
+        key: &TemplateKey<'_>,
+        one_packet: bool,
     ) -> Result<u32, Refusal> {
-        let flow = new_flow(now, parsed);
-        let server = self.pick(slot, &flow).ok_or_else(|| no_destination(self.control.services.get(slot), parsed))?;
-        let one_packet = self.control.services.get(slot).spec.one_packet && parsed.is_udp();
         let needed = if one_packet { 1 } else { 2 };
+        if !key.data.is_empty() && self.flows.records.is_full() {
+            return Err(Refusal::Drop(DropReason::EngineFull));
+        }
         if !self.flows.make_room(needed, NONE, self.settings.admission, &mut self.servers, now) {
             return Err(Refusal::Drop(DropReason::TableFull));
         }
         let service = self.control.services.get(slot);
         let spec = self.servers.spec(server);
         let ends = Ends {
-            family: parsed.tuple.family,
+            family: key.kind.family(),
             server_family: Family::of(spec.address.ip()),
             client: (key.client, 0),
             virtual_: key.virtual_,
-            server: (Addr::from_ip(spec.address.ip()), if key.server_port { spec.address.port() } else { 0 }),
+            server: (Addr::from_ip(spec.address.ip()), key.port_of_server(spec.address.port())),
         };
         let mut entry = Entry::new(key.kind, &ends, new_flags(spec.method));
         let timeout = service.spec.persistence.map_or(0, |p| p.timeout.as_millis());
         entry.timeout_ms = u32::try_from(timeout).unwrap_or(u32::MAX);
         entry.server = server;
-        entry.mark = meta.mark;
+        entry.mark = mark;
         entry.touch(now);
-        self.flows.add(entry, &mut self.servers, now).ok_or(Refusal::Drop(DropReason::TableFull))
+        let added = self.flows.add_template(entry, key.data, &mut self.servers, now);
+        added.ok_or(Refusal::Drop(DropReason::TableFull))
     }
 
     /// The connection of a packet to a server, not yet in the table.
@@ -212,7 +302,7 @@ impl Director {
     }
 
     /// Puts a connection into the table, under a template if there is one, and counts it.
-    fn admit(&mut self, now: Instant, mut entry: Entry, template: u32) -> Result<Scheduled, Refusal> {
+    pub(super) fn admit(&mut self, now: Instant, mut entry: Entry, template: u32) -> Result<Scheduled, Refusal> {
         let server = entry.server;
         let scheduled = if entry.flags.contains(Flags::ONE_PACKET) {
             entry.control = template;
@@ -265,5 +355,13 @@ pub(super) fn no_destination(service: &Service, parsed: &Parsed) -> Refusal {
         Refusal::Pass(PassReason::FtpNoDestination)
     } else {
         Refusal::Error(ReplyReason::NoDestination)
+    }
+}
+
+/// An address that one host has, as far as the address itself tells.
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => !(a.is_unspecified() || a.is_loopback() || a.is_multicast() || a.is_broadcast()),
+        IpAddr::V6(a) => !(a.is_unspecified() || a.is_loopback() || a.is_multicast()),
     }
 }

@@ -13,6 +13,7 @@ use crate::addr::{Addr, Family};
 use crate::config::{Kernel, Path};
 use crate::conn::flows::tell_overload;
 use crate::error::ControlError;
+use crate::persist;
 use crate::sched::{Scheduler, SchedulerKind};
 use crate::service::{Method, Netmask, ServerId, ServerSpec, ServiceId, ServiceKey, ServiceSpec, Tunnel};
 
@@ -78,6 +79,7 @@ impl Director {
         if self.control.services.find(&spec.key).is_some() {
             return Err(ControlError::ServiceExists);
         }
+        self.reserve_records(&spec)?;
         let id = self.control.services.insert(spec, scheduler).ok_or(ControlError::Full)?;
         self.open_or_close();
         let now = self.now;
@@ -89,7 +91,14 @@ impl Director {
         }
         let next = service.scheduler.as_ref().and_then(|scheduler| scheduler.next_tick());
         self.control.schedulers_at = [self.control.schedulers_at, next].into_iter().flatten().min();
+        self.open_or_close();
         Ok(id)
+    }
+
+    /// A service with a persistence engine needs room for what the engine keeps.
+    fn reserve_records(&mut self, spec: &ServiceSpec) -> Result<(), ControlError> {
+        let has_room = spec.engine.is_none() || self.flows.records.reserve();
+        if has_room { Ok(()) } else { Err(ControlError::Full) }
     }
 
     /// Gives a service another description, as `ipvsadm -E`. Connections and templates stay as they are; the scheduler
@@ -111,10 +120,11 @@ impl Director {
     pub fn edit_service(&mut self, spec: ServiceSpec) -> Result<ServiceId, ControlError> {
         let slot = self.control.services.find(&plain_key(spec.key)).ok_or(ControlError::NoSuchService)?;
         let spec = check_service(spec)?;
+        self.reserve_records(&spec)?;
         if *self.control.services.get(slot).scheduler_name() == spec.scheduler {
-            let service = self.control.services.get_mut(slot);
-            service.spec = spec;
-            return Ok(service.id);
+            self.control.services.replace_spec(slot, spec);
+            self.open_or_close();
+            return Ok(self.control.services.get(slot).id);
         }
         let scheduler = self.build_scheduler(&spec.scheduler)?;
         self.replace_scheduler(slot, spec, scheduler)
@@ -146,6 +156,7 @@ impl Director {
         let slot = self.control.services.find(&plain_key(spec.key)).ok_or(ControlError::NoSuchService)?;
         let spec = check_service(spec)?;
         check_scheduler_name(&spec.scheduler)?;
+        self.reserve_records(&spec)?;
         self.replace_scheduler(slot, spec, Some(scheduler))
     }
 
@@ -158,16 +169,16 @@ impl Director {
         scheduler: Option<Box<dyn Scheduler>>,
     ) -> Result<ServiceId, ControlError> {
         let now = self.now;
+        let old_spec = self.control.services.replace_spec(slot, spec);
         let service = self.control.services.get_mut(slot);
         let id = service.id;
         let had_tick = service.scheduler.as_ref().is_some_and(|scheduler| scheduler.next_tick().is_some());
         let old = core::mem::replace(&mut service.scheduler, scheduler);
-        let old_spec = core::mem::replace(&mut service.spec, spec);
         self.settle_weights(slot);
         let started = self.control.services.get_mut(slot).start_scheduler(&self.servers, now);
         if started.is_err() {
-            let service = self.control.services.get_mut(slot);
-            (service.scheduler, service.spec) = (old, old_spec);
+            self.control.services.replace_spec(slot, old_spec);
+            self.control.services.get_mut(slot).scheduler = old;
             self.settle_weights(slot);
             // The old one may refuse as well; it then goes on with what it knows.
             let _ = self.control.services.get_mut(slot).start_scheduler(&self.servers, now);
@@ -179,6 +190,7 @@ impl Director {
         } else {
             [self.control.schedulers_at, next].into_iter().flatten().min()
         };
+        self.open_or_close();
         started.map(|()| id).map_err(|_| ControlError::TooManyServers)
     }
 
@@ -216,6 +228,7 @@ impl Director {
         if removed.scheduler.is_some_and(|scheduler| scheduler.next_tick().is_some()) {
             self.control.schedulers_at = self.next_scheduler_tick();
         }
+        self.open_or_close();
         Ok(())
     }
 
@@ -570,7 +583,7 @@ pub(super) fn check_service(mut spec: ServiceSpec) -> Result<ServiceSpec, Contro
     if let ServiceKey::Mark { mark: 0, .. } = spec.key {
         return Err(ControlError::MarkZero);
     }
-    if spec.engine.is_some() {
+    if spec.engine.as_deref().is_some_and(|name| name != persist::SIP) {
         return Err(ControlError::NoSuchEngine);
     }
     let fits = match (spec.netmask, spec.key.family()) {

@@ -15,8 +15,9 @@ use crate::control::{DaemonRole, DaemonSpec, DaemonView};
 use crate::error::ControlError;
 use crate::event::Gone;
 use crate::flow::{Protocol, Tuple};
+use crate::persist::{self, TemplateKey};
 use crate::sync::master::Telling;
-use crate::sync::message::{Message, Record, Rejected, Sequence, Sequences, flag};
+use crate::sync::message::{EngineData, Message, Record, Rejected, Sequence, Sequences, flag};
 use crate::sync::needed::{Rules, is_needed};
 use crate::sync::{SyncCounts, SyncIgnored, SyncMessage, SyncReceived, Version, backup};
 use crate::time::Instant;
@@ -250,7 +251,7 @@ impl Director {
 
     fn tell_others(&mut self, now: Instant, slot: u32, version: Version) {
         let entry = self.flows.table.slab.get(slot);
-        let record = record_of(entry, self.sequences_of(entry));
+        let record = record_of(entry, self.sequences_of(entry), self.flows.engine_data(slot));
         let told = Telling { now, version, most: self.settings.tunables.sync_qlen_max };
         if let Some(master) = self.daemons.master.as_mut() {
             master.tell(slot, &record, told, &mut self.daemons.counts);
@@ -269,7 +270,7 @@ impl Director {
 }
 
 /// A connection as a record. The flags that go with sequence numbers are told only together with these.
-fn record_of(entry: &Entry, sequences: Option<Sequences>) -> Record<'static> {
+fn record_of<'a>(entry: &Entry, sequences: Option<Sequences>, data: &'a [u8]) -> Record<'a> {
     let family = entry.family();
     let corrected = sequences.map_or(0, |Sequences { incoming, outgoing }| {
         let flag = |flag: u32, sequence: Sequence| if sequence == Sequence::default() { 0 } else { flag };
@@ -286,8 +287,13 @@ fn record_of(entry: &Entry, sequences: Option<Sequences>) -> Record<'static> {
         mark: entry.mark,
         timeout: entry.timeout_ms / 1_000,
         sequences,
-        engine: None,
+        engine: (!data.is_empty()).then_some(EngineData { name: persist::SIP.as_bytes(), data }),
     }
+}
+
+/// What an engine keeps of a template, as a record has it; nothing of a connection.
+fn engine_data<'a>(record: &Record<'a>) -> &'a [u8] {
+    record.engine.filter(|_| record.is_template()).map_or(&[], |engine| engine.data)
 }
 
 /// The virtual address in a record. That of a template of every protocol is the firewall mark: the last word here, the
@@ -311,8 +317,7 @@ enum Taken {
 impl Director {
     fn take_up(&mut self, now: Instant, record: &Record<'_>) -> Result<Taken, SyncIgnored> {
         let state = backup::state(record)?;
-        if record.engine.is_some() {
-            // No persistence engine is registered that could take its data.
+        if record.engine.is_some_and(|engine| engine.name != persist::SIP.as_bytes()) {
             return Err(SyncIgnored::Engine);
         }
         let record = &Record { flags: record.flags & CREATED_WITH, ..*record };
@@ -340,8 +345,9 @@ impl Director {
     fn known(&mut self, now: Instant, record: &Record<'_>) -> Result<Option<u32>, SyncIgnored> {
         let target = mark_first(record.protocol, record.family, record.virtual_.0);
         if record.is_template() {
-            let kind = Kind::template(record.family, record.protocol);
-            return Ok(self.flows.table.find_template(kind, record.client.0, (target, record.virtual_.1), now));
+            let (data, virtual_) = (engine_data(record), (target, record.virtual_.1));
+            let kind = Kind::template(record.family, record.protocol, !data.is_empty());
+            return Ok(self.flows.find_template(&TemplateKey::of(kind, record.client.0, virtual_, data), now));
         }
         let tuple = tuple_of(record);
         let found = self.flows.table.find_request(&tuple, now);
@@ -382,7 +388,7 @@ impl Director {
     fn create(&mut self, now: Instant, record: &Record<'_>) -> Result<u32, SyncIgnored> {
         let mut kind = Kind::connection(record.family, record.protocol);
         if record.is_template() {
-            kind = Kind::template(record.family, record.protocol);
+            kind = Kind::template(record.family, record.protocol, !engine_data(record).is_empty());
         } else if record.flags & flag::NO_CLIENT_PORT != 0 {
             kind = kind.without_client_port();
         }
@@ -407,7 +413,11 @@ impl Director {
         if !self.flows.make_room(1, NONE, self.settings.admission, &mut self.servers, now) {
             return Err(SyncIgnored::TableFull);
         }
-        self.flows.add(entry, &mut self.servers, now).ok_or(SyncIgnored::TableFull)
+        let data = engine_data(record);
+        if !data.is_empty() && !self.flows.records.reserve() {
+            return Err(SyncIgnored::TableFull);
+        }
+        self.flows.add_template(entry, data, &mut self.servers, now).ok_or(SyncIgnored::TableFull)
     }
 
     /// The server of a record, if its service has it here.

@@ -10,7 +10,7 @@ use super::process::Decision;
 use super::schedule::Refusal;
 use super::track::{Handshake, track};
 use crate::addr::{Addr, Family};
-use crate::config::Meta;
+use crate::config::{Hook, Meta};
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::flows::{bind, unbind};
 use crate::conn::slab::NONE;
@@ -349,6 +349,16 @@ impl Director {
         Decision::ToClient { connection: slot }
     }
 
+    /// A packet that is about a connection, counted at its server unless that has left its service.
+    pub(super) fn count_in(&mut self, server: u32, len: usize) {
+        if server != NONE
+            && self.servers.live(server).is_available()
+            && let Some(counters) = self.flows.counters_mut(server)
+        {
+            counters.count_in(len);
+        }
+    }
+
     /// A packet to a client, counted at its server unless that has left its service.
     #[inline]
     pub(super) fn count_out(&mut self, server: u32, len: usize) {
@@ -372,6 +382,7 @@ impl Director {
                     ReplyReason::TtlExceeded => IcmpError::TimeExceeded,
                     ReplyReason::NoRoute => IcmpError::NoRoute,
                     ReplyReason::NoDestination
+                    | ReplyReason::NoConnection
                     | ReplyReason::TooBig
                     | ReplyReason::TunnelError
                     | ReplyReason::Drained
@@ -384,12 +395,23 @@ impl Director {
             Ok(source) => source,
             Err(reason) => return Decision::Drop(reason),
         };
-        if !icmp::has_room(packet, parsed) {
-            return Decision::Drop(DropReason::NoHeadroom);
-        }
-        if after_hop {
+        if after_hop && icmp::has_room(packet, parsed) {
             // The hop was taken off before the length was looked at: the quoted header shows it.
             decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+        }
+        Self::answer(packet, parsed, error, source, reason)
+    }
+
+    /// Replaces a packet by an error about it.
+    pub(super) fn answer(
+        packet: &mut Packet<'_>,
+        parsed: &Parsed,
+        error: IcmpError,
+        source: Addr,
+        reason: ReplyReason,
+    ) -> Decision {
+        if !icmp::has_room(packet, parsed) {
+            return Decision::Drop(DropReason::NoHeadroom);
         }
         icmp::replace(packet, parsed, error, source);
         Decision::Reply(reason)
@@ -398,20 +420,43 @@ impl Director {
     /// The source of an error about a packet: where the packet was going if that is the host's own address, else the
     /// host's address towards the clients.
     pub(super) fn error_source(&self, parsed: &Parsed) -> Result<Addr, DropReason> {
-        let settings = &self.settings;
-        if !is_one_host(parsed.tuple.source.to_ip(parsed.tuple.family)) {
-            return Err(DropReason::NoErrorTarget);
+        let (destination, family) = (parsed.tuple.destination, parsed.tuple.family);
+        may_be_told(parsed)?;
+        if self.settings.local.is_empty() || self.is_own(destination, family) {
+            return Ok(destination);
         }
-        let destination = parsed.tuple.destination.to_ip(parsed.tuple.family);
-        if settings.local.is_empty() || settings.is_local(destination) {
-            return Ok(parsed.tuple.destination);
+        self.address_towards_clients(family)
+    }
+
+    /// The same for an error to a server: else the host's address on that side.
+    pub(super) fn error_source_towards(&self, server: u32, hook: Hook, parsed: &Parsed) -> Result<Addr, DropReason> {
+        let (destination, family) = (parsed.tuple.destination, parsed.tuple.family);
+        may_be_told(parsed)?;
+        if self.is_own(destination, family) || hook == Hook::Local && self.settings.local.is_empty() {
+            return Ok(destination);
         }
-        let own = match parsed.tuple.family {
-            Family::V4 => settings.address_v4.map(IpAddr::V4),
-            Family::V6 => settings.address_v6.map(IpAddr::V6),
+        let own = self.servers.get(server).tunnel_source;
+        if own == Addr::UNSPECIFIED { self.address_towards_clients(family) } else { Ok(own) }
+    }
+
+    fn address_towards_clients(&self, family: Family) -> Result<Addr, DropReason> {
+        let own = match family {
+            Family::V4 => self.settings.address_v4.map(IpAddr::V4),
+            Family::V6 => self.settings.address_v6.map(IpAddr::V6),
         };
         own.map(Addr::from_ip).ok_or(DropReason::NoErrorSource)
     }
+
+    /// True for an address that was told to be the host's own.
+    pub(super) fn is_own(&self, address: Addr, family: Family) -> bool {
+        self.settings.is_local(address.to_ip(family))
+    }
+}
+
+/// Refuses errors to those who are no single host.
+fn may_be_told(parsed: &Parsed) -> Result<(), DropReason> {
+    let is_told = is_one_host(parsed.tuple.source.to_ip(parsed.tuple.family));
+    if is_told { Ok(()) } else { Err(DropReason::NoErrorTarget) }
 }
 
 /// An address that an error may be sent to (RFC 1122 section 3.2.2, RFC 4443 section 2.4).

@@ -9,8 +9,11 @@ use super::Director;
 use crate::conn::ConnId;
 use crate::conn::entry::Flags;
 use crate::conn::slab::NONE;
-use crate::control::{ConnectionView, Content, Listing, ServerView, ServiceView, TimeoutsView, listing, proc, save};
+use crate::control::{
+    ConnectionView, Content, EngineView, Listing, ServerView, ServiceView, TimeoutsView, listing, proc, save,
+};
 use crate::error::ControlError;
+use crate::persist;
 use crate::proto::state_name;
 use crate::service::ServerId;
 use crate::service::service::Service;
@@ -104,9 +107,15 @@ impl Director {
             expires_seconds: entry.expires.since(self.now).as_secs(),
             expires: entry.expires,
             timeout: Duration::from_millis(u64::from(entry.timeout_ms)),
-            engine: None,
+            engine: self.engine_view(slot),
             synced: entry.flags.contains(Flags::SYNCED),
         }
+    }
+
+    fn engine_view(&self, slot: u32) -> Option<EngineView> {
+        let data = self.flows.engine_data(slot);
+        let text = || data.iter().copied().map(char::from).collect();
+        (!data.is_empty()).then(|| EngineView { name: String::from(persist::SIP), data: text() })
     }
 
     /// How many connections and templates there are, those included whose deadline has come and that
@@ -123,7 +132,7 @@ impl Director {
     }
 
     /// Bytes of memory that connections and fragments take, reserved when the director was built: table, index, timers, the
-    /// records of first parts.
+    /// records of first parts; and what persistence engines keep, reserved with the first service that has one.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.flows.memory() + self.fragments.memory()

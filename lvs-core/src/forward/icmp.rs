@@ -51,7 +51,9 @@ pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, quote: &Quote, to: &T
     };
     put_address(bytes, outer_at, to.address, parsed.tuple.family);
     put_address(bytes, inner + inner_at, to.address, parsed.tuple.family);
-    put16(bytes, inner + quote.transport + port_at, to.port);
+    if !quote.is_ipsec() {
+        put16(bytes, inner + quote.transport + port_at, to.port);
+    }
     if parsed.tuple.family == Family::V4 {
         ipv4::refresh_checksum(bytes, parsed.transport);
         if let Some(header) = bytes.get_mut(inner..inner + quote.transport) {

@@ -38,7 +38,7 @@ pub(crate) fn obstacle(bytes: &[u8], parsed: &Parsed, to: &Translation) -> Optio
             // The CRC covers what the other parts hold.
             (old_port != to.port).then_some(DropReason::FragmentedSctp)
         }
-        Shape::FirstPart | Shape::Fragment => None,
+        Shape::FirstPart | Shape::Fragment | Shape::Ipsec => None,
         _ => Some(DropReason::TruncatedTransport),
     }
 }
@@ -100,18 +100,22 @@ fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, chec
         put16(header, port_at, to.port);
         return update(header, transport::TCP_CHECKSUM, to, checksum);
     }
-    let old_port = be16(segment, port_at);
-    put16(segment, port_at, to.port);
     match Protocol::from_number(parsed.tuple.protocol) {
-        Some(Protocol::Udp) => update_udp(bytes, parsed, to, checksum),
-        Some(Protocol::Sctp)
-            if old_port != to.port || checksum == Checksum::Partial && parsed.shape == Shape::Whole =>
-        {
-            let crc = crc32c::sctp(segment);
-            if let Some(field) = segment.get_mut(8..12) {
-                field.copy_from_slice(&crc.to_le_bytes());
+        Some(Protocol::Udp) => {
+            put16(segment, port_at, to.port);
+            update_udp(bytes, parsed, to, checksum);
+        }
+        Some(Protocol::Sctp) => {
+            let old_port = be16(segment, port_at);
+            put16(segment, port_at, to.port);
+            if old_port != to.port || checksum == Checksum::Partial && parsed.shape == Shape::Whole {
+                let crc = crc32c::sctp(segment);
+                if let Some(field) = segment.get_mut(8..12) {
+                    field.copy_from_slice(&crc.to_le_bytes());
+                }
             }
         }
+        // Packets of IPsec have no ports, and no checksum that an address is part of.
         _ => {}
     }
 }

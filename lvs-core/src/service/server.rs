@@ -278,6 +278,8 @@ pub(crate) struct Servers {
     hidden: BTreeMap<IpAddr, u32>,
     /// How many tunnels of a kind lead to an address, of servers in services.
     tunnels: BTreeMap<(IpAddr, TunnelKind), u32>,
+    /// The servers in services that were once reached by NAT, by address and port, the latest first.
+    by_end: BTreeMap<SocketAddr, Vec<u32>>,
 }
 
 impl Servers {
@@ -349,6 +351,39 @@ impl Servers {
         self.slot(id).is_some_and(|slot| self.live(slot).is_available())
     }
 
+    /// The NAT server of an address and port that serves a protocol, or a firewall mark, which stands for every protocol.
+    pub(crate) fn at(&self, end: SocketAddr, protocol: u8) -> Option<u32> {
+        self.by_end.get(&end)?.iter().copied().find(|&slot| {
+            let server = self.get(slot);
+            let serves = match server.service {
+                ServiceKey::Address { protocol: served, .. } => served.number() == protocol,
+                ServiceKey::Mark { .. } => true,
+            };
+            serves && server.spec.method == Method::Nat
+        })
+    }
+
+    /// A server is found by its address and port as soon as it is reached by NAT.
+    fn list(&mut self, slot: u32) {
+        let spec = self.get(slot).spec;
+        if spec.method == Method::Nat {
+            let list = self.by_end.entry(spec.address).or_default();
+            if !list.contains(&slot) {
+                list.insert(0, slot);
+            }
+        }
+    }
+
+    fn unlist(&mut self, slot: u32) {
+        let end = self.get(slot).spec.address;
+        if let Some(list) = self.by_end.get_mut(&end) {
+            list.retain(|&other| other != slot);
+            if list.is_empty() {
+                self.by_end.remove(&end);
+            }
+        }
+    }
+
     /// Takes a slot for a server that is new to the director, and makes it available. `None` if there are 2^32.
     pub(crate) fn insert(&mut self, spec: ServerSpec, service: ServiceKey, owner: ServiceId) -> Option<u32> {
         let server = Server {
@@ -378,6 +413,7 @@ impl Servers {
             slot
         };
         self.hide(slot);
+        self.list(slot);
         self.count_tunnel(slot, true);
         Some(slot)
     }
@@ -427,6 +463,7 @@ impl Servers {
             live.judge_overload(thresholds.0);
         }
         self.hide(slot);
+        self.list(slot);
         self.count_tunnel(slot, true);
     }
 
@@ -442,6 +479,7 @@ impl Servers {
             live.judge_overload(thresholds.0);
         }
         self.hide(slot);
+        self.list(slot);
         self.count_tunnel(slot, true);
     }
 
@@ -451,6 +489,7 @@ impl Servers {
         let live = self.live_mut(slot);
         live.standing.0 |= Standing::REMOVED;
         live.drain = DrainBits::NONE;
+        self.unlist(slot);
     }
 
     /// The server gets no new connections, whatever its weight.

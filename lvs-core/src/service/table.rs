@@ -34,6 +34,8 @@ pub(crate) struct Services {
     ftp: u32,
     /// How many services an address has, by protocol.
     addresses: BTreeMap<(IpAddr, u8), u32>,
+    /// How many have a persistence engine.
+    engines: u32,
     /// True from the first service on, for ever.
     enabled: bool,
 }
@@ -49,12 +51,26 @@ impl Services {
             wildcards: 0,
             ftp: 0,
             addresses: BTreeMap::new(),
+            engines: 0,
             enabled: false,
         }
     }
 
     pub(crate) const fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// True while a service has a persistence engine.
+    pub(crate) const fn have_engine(&self) -> bool {
+        self.engines > 0
+    }
+
+    /// Gives a service another description of the same key; returns the old one.
+    pub(crate) fn replace_spec(&mut self, slot: u32, spec: ServiceSpec) -> ServiceSpec {
+        self.engines = self.engines.wrapping_add(u32::from(spec.engine.is_some()));
+        let old = core::mem::replace(&mut self.get_mut(slot).spec, spec);
+        self.engines = self.engines.wrapping_sub(u32::from(old.engine.is_some()));
+        old
     }
 
     fn hash(&self, key: &ServiceKey) -> u64 {
@@ -101,7 +117,7 @@ impl Services {
         };
         let id = ServiceId { slot, generation: self.generations[slot as usize] };
         let hash = self.hash(&spec.key);
-        self.count(&spec.key, true);
+        self.count(&spec, true);
         self.enabled = true;
         self.slots[slot as usize] = Some(Box::new(Service {
             id,
@@ -132,21 +148,22 @@ impl Services {
         if let Ok(entry) = self.by_key.find_entry(hash, |&other| other == slot) {
             entry.remove();
         }
-        self.count(service.key(), false);
+        self.count(&service.spec, false);
         self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);
         self.free.push(slot);
         Some(service)
     }
 
-    fn count(&mut self, key: &ServiceKey, added: bool) {
+    fn count(&mut self, spec: &ServiceSpec, added: bool) {
         let by = |n: &mut u32, counts: bool| {
             if counts {
                 *n = if added { n.wrapping_add(1) } else { n.wrapping_sub(1) };
             }
         };
-        by(&mut self.wildcards, key.port() == 0);
-        by(&mut self.ftp, key.port() == FTP_PORT);
-        if let ServiceKey::Address { protocol, address } = key {
+        by(&mut self.wildcards, spec.key.port() == 0);
+        by(&mut self.ftp, spec.key.port() == FTP_PORT);
+        by(&mut self.engines, spec.engine.is_some());
+        if let ServiceKey::Address { protocol, address } = spec.key {
             count_one(&mut self.addresses, (address.ip(), protocol.number()), added);
         }
     }

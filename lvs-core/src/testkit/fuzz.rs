@@ -13,6 +13,7 @@ use crate::config::{Checksum, Config, Hook, Meta, Path};
 use crate::control::{Command, DaemonRole, DaemonSpec, parse_line, parse_rules};
 use crate::director::{Director, Explanation, Found};
 use crate::error::RuleError;
+use crate::persist::sip::call_id;
 use crate::service::ServiceKey;
 use crate::sync::SyncReceived;
 use crate::time::Instant;
@@ -99,6 +100,18 @@ pub fn ftp(data: &[u8]) {
             talk.send(from_client, 0x18, text);
         }
     }
+}
+
+/// The payload of a datagram as a SIP message.
+///
+/// # Panics
+/// If a Call-ID is longer than 255 bytes, is nowhere in the message, or does not end its line.
+pub fn sip(data: &[u8]) {
+    let Ok(value) = call_id(data) else { return };
+    assert!((1..=255).contains(&value.len()));
+    let end = value.as_ptr_range().end as usize - data.as_ptr_range().start as usize;
+    assert!(data.get(..end).is_some_and(|start| start.ends_with(value)));
+    assert!(matches!(data.get(end), Some(b'\r' | b'\n')));
 }
 
 /// Rules and packets in any order: a byte says what happens, the following ones with what.
@@ -327,6 +340,8 @@ const SERVICES: &str = "\
 -a -f 4 -r 10.0.0.5 -i
 -A -f 4 -6 -s ovf
 -a -f 4 -6 -r fd00::4 -i --tun-type gue --tun-port 6080
+-A -f 6 -s rr -p 60 -M 0.0.0.0 --pe sip
+-a -f 6 -r 10.0.0.6:5060 -m
 -A -f 5 -s dh
 -a -f 5 -r 10.0.0.5 -m -w 0
 ";

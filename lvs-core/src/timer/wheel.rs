@@ -248,7 +248,7 @@ mod tests {
     use std::vec::Vec as StdVec;
 
     fn entry(template: bool, expires: Instant) -> Entry {
-        let kind = if template { Kind::template(Family::V4, 6) } else { Kind::connection(Family::V4, 6) };
+        let kind = if template { Kind::template(Family::V4, 6, false) } else { Kind::connection(Family::V4, 6) };
         let end = (Addr::UNSPECIFIED, 0);
         let ends = Ends { family: Family::V4, server_family: Family::V4, client: end, virtual_: end, server: end };
         let mut entry = Entry::new(kind, &ends, Flags::with_method(Method::Nat));

@@ -6,6 +6,7 @@
 pub(crate) mod checksum;
 pub(crate) mod crc32c;
 pub(crate) mod icmp;
+pub(crate) mod ipsec;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
 pub(crate) mod packet;

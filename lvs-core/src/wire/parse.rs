@@ -5,7 +5,7 @@
 
 use super::checksum::Sum;
 use super::transport::{self, TcpFlags};
-use super::{be16, ipv4, ipv6};
+use super::{be16, ipsec, ipv4, ipv6};
 use crate::addr::{Addr, Family};
 use crate::flow::{Protocol, Tuple};
 use crate::verdict::DropReason;
@@ -62,6 +62,8 @@ impl Parsed {
 pub(crate) enum Shape {
     /// A protocol that is not balanced, or an extension header chain without an end.
     Unsupported,
+    /// The authentication header or the encapsulated payload of IPsec: no ports, and part of a connection for all that.
+    Ipsec,
     /// Part of a fragmented packet, not looked into.
     Fragment,
     /// Not even the ports.
@@ -178,6 +180,7 @@ impl Parsed {
             TCP => transport::TCP_MIN_LEN,
             UDP => transport::UDP_LEN,
             SCTP => transport::SCTP_LEN,
+            ipsec::AH | ipsec::ESP => return self.forget_transport(Shape::Ipsec),
             _ => return self.forget_transport(Shape::Unsupported),
         };
         let Some(&[a, b, c, d]) = header.first_chunk() else { return self.forget_transport(Shape::NoPorts) };

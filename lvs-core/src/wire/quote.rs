@@ -1,6 +1,6 @@
 //! The packet that an ICMP error quotes (RFC 792, RFC 4443): often no more than its first bytes.
 
-use super::{be16, ipv4, ipv6};
+use super::{be16, ipsec, ipv4, ipv6};
 use crate::addr::{Addr, Family};
 use crate::flow::{Protocol, Tuple};
 
@@ -13,7 +13,7 @@ pub(crate) struct Quote {
     /// As the quoted packet shows it.
     pub(crate) tuple: Tuple,
     pub(crate) transport: usize,
-    /// False if not even the ports are quoted.
+    /// False if not even the ports are quoted. (IPsec needs none.)
     pub(crate) has_ports: bool,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn read(quote: &[u8], family: Family) -> Option<Quote> {
             if header[0] >> 4 != 4 || len < ipv4::MIN_LEN || quote.len() < len {
                 return None;
             }
-            if be16(header, ipv4::FRAGMENT) & 0x1fff != 0 {
+            if be16(header, ipv4::FRAGMENT) & 0x1fff != 0 && !ipsec::is_ipsec(header[ipv4::PROTOCOL]) {
                 return None;
             }
             let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -36,13 +36,17 @@ pub(crate) fn read(quote: &[u8], family: Family) -> Option<Quote> {
         Family::V6 => {
             let header: &[u8; ipv6::LEN] = quote.first_chunk()?;
             let upper = ipv6::walk(quote)?;
-            if header[0] >> 4 != 6 || upper.is_later_fragment {
+            if header[0] >> 4 != 6 || upper.is_later_fragment && !ipsec::is_ipsec(upper.protocol) {
                 return None;
             }
             let address = |at: usize| header[at..].first_chunk().map_or(Addr::UNSPECIFIED, Addr::from_v6);
             (upper.protocol, address(ipv6::SOURCE), address(ipv6::DESTINATION), upper.offset)
         }
     };
+    if ipsec::is_ipsec(protocol) {
+        let tuple = Tuple { family, protocol, source, destination, source_port: 0, destination_port: 0 };
+        return Some(Quote { tuple, transport, has_ports: true });
+    }
     Protocol::from_number(protocol)?;
     let ports = quote.get(transport..).and_then(|rest| rest.first_chunk::<4>());
     let [a, b, c, d] = ports.copied().unwrap_or_default();
@@ -119,8 +123,14 @@ pub(crate) fn read_tunnel(quote: &[u8]) -> Option<TunnelQuote> {
 }
 
 impl Quote {
-    /// The packet that would answer the quoted one.
+    /// The packet that would answer the quoted one; one of the key exchange if that is of IPsec.
     pub(crate) const fn answer(&self) -> Tuple {
-        self.tuple.reversed()
+        let answer = self.tuple.reversed();
+        if self.is_ipsec() { ipsec::key_exchange(&answer) } else { answer }
+    }
+
+    /// True if a packet of IPsec is quoted.
+    pub(crate) const fn is_ipsec(&self) -> bool {
+        ipsec::is_ipsec(self.tuple.protocol)
     }
 }

@@ -13,7 +13,7 @@ use lvs_core::{
 };
 
 use super::bytes::{Sliced, refresh_ip};
-use super::scenario::{Content, Damage, LOCAL_SERVER, Op, Scenario, Service, VIPS_V4, VIPS_V6};
+use super::scenario::{Content, Damage, LOCAL_SERVER, Op, Scenario, Server, Service, VIPS_V4, VIPS_V6};
 
 /// A packet somewhere in a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +213,18 @@ impl Recorder<'_> {
                 let service = self.service(*service);
                 Some(Step::Packet(self.now, request(service, *client, *port, content)))
             }
+            Op::Begin { service, server, content } => {
+                let service = self.service(*service);
+                let Server { host, port, .. } = service.servers.get(*server)?;
+                let port = port.parse().unwrap_or(service.port);
+                let text = |v6: bool, four: String, six: String| if v6 { six } else { four };
+                let server = text(service.v6, format!("10.0.0.{host}:{port}"), format!("[fd00::{host}]:{port}"));
+                let client = text(service.v6, "198.51.100.1:40001".into(), "[2001:db8:9::1]:40001".into());
+                let protocol = Protocol::from_number(service.protocol).expect("a protocol that is balanced");
+                let parse = |text: &str| text.parse().expect("an address and a port");
+                let content = Content { forward: !content.forward, ..content.clone() };
+                Some(Step::Packet(self.now, build(protocol, parse(&server), parse(&client), &content, 0)))
+            }
             Op::Server { back, content } => {
                 let &(protocol, client, server) = self.sent.get(*back)?;
                 Some(Step::Packet(self.now, build(protocol, server, client, content, 0)))
@@ -278,7 +290,11 @@ pub(crate) fn request(service: &Service, client: u8, port: u16, content: &Conten
 }
 
 fn build(protocol: Protocol, source: SocketAddr, destination: SocketAddr, content: &Content, mark: u32) -> Shot {
-    let payload: Vec<u8> = (0..content.payload).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
+    let payload = match (protocol, content.payload) {
+        // Something for persistence engines, too.
+        (Protocol::Udp, 7 | 40) => format!("INVITE\r\ni: call-{}\r\n\r\n", content.flags % 4).into_bytes(),
+        _ => (0..content.payload).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect(),
+    };
     let mut builder = Builder::new(protocol, source, destination)
         .flags(content.flags)
         .chunk(content.chunk)
@@ -310,6 +326,12 @@ pub(crate) fn damage(bytes: &mut Vec<u8>, damage: Damage) {
         Damage::Flipped(..) if bytes.is_empty() => {}
         Damage::Fragment(..) if bytes.len() < if v4 { 20 } else { 40 } => {}
         Damage::None => {}
+        Damage::Protocol(number) => {
+            if let Some(field) = bytes.get_mut(if v4 { 9 } else { 6 }) {
+                *field = number;
+                refresh_ip(bytes);
+            }
+        }
         Damage::CutOff(len) => bytes.truncate(len),
         Damage::Shortened(len) => shorten(bytes, len),
         Damage::Flipped(bit, mended) => {

@@ -104,6 +104,12 @@ pub(crate) enum Op {
         port: u16,
         content: Content,
     },
+    /// A server sends something that nobody has asked it for.
+    Begin {
+        service: usize,
+        server: usize,
+        content: Content,
+    },
     /// The server of a packet that was forwarded not long ago answers.
     Server {
         back: usize,
@@ -164,6 +170,8 @@ pub(crate) enum Damage {
     Shortened(usize),
     /// A bit is another; the IPv4 header checksum is mended or not.
     Flipped(usize, bool),
+    /// Another protocol of IP, such as those of IPsec.
+    Protocol(u8),
     /// A part of a fragmented packet: its offset, and whether more follow. Over IPv6, 0 and no more is an atomic fragment.
     Fragment(u16, bool),
 }
@@ -226,54 +234,60 @@ fn services(profile: Profile) -> impl Strategy<Value = Service> {
     let kind = if profile.persistence { 0..9u8 } else { 0..7u8 };
     let choice = (kind, any::<bool>(), 0..2usize, scheduler(), scheduling());
     let persistence = (any::<bool>(), prop::sample::select(vec![1u32, 60, 300]), 0..3u8);
-    (choice, persistence, any::<bool>())
-        .prop_flat_map(move |((kind, v6, vip, scheduler, flags), (persistent, seconds, mask), one_packet)| {
-            let is_mark = kind >= 7;
-            let protocol = match kind {
-                0..=2 => 6,
-                3..=5 => 17,
-                6 => 132,
-                _ => [6, 17][vip],
-            };
-            let persistent = profile.persistence && (persistent || is_mark && kind == 8);
-            let port = match (is_mark, kind) {
-                (true, _) => 0,
-                (_, 2 | 5) if persistent => 0,
-                (_, 1) => 21,
-                (_, 3 | 4) => 53,
-                _ => 80,
-            };
-            let address = if v6 { VIPS_V6[vip] } else { VIPS_V4[vip] };
-            let option = match protocol {
-                6 => "-t",
-                17 => "-u",
-                _ => "--sctp-service",
-            };
-            let mark = if is_mark { 1 + u32::try_from(vip).unwrap_or(0) + u32::from(kind == 8) } else { 0 };
-            let selector = match (is_mark, v6) {
-                (true, false) => format!("-f {mark}"),
-                (true, true) => format!("-f {mark} -6"),
-                (false, false) => format!("{option} {address}:{port}"),
-                (false, true) => format!("{option} [{address}]:{port}"),
-            };
-            let mut options = format!("-s {scheduler}");
-            if persistent {
-                let mask = match (mask, v6) {
-                    (0, _) => "",
-                    (1, false) => " -M 255.255.255.0",
-                    (_, false) => " -M 0.0.0.0",
-                    (1, true) => " -M 64",
-                    (_, true) => " -M 1",
+    (choice, persistence, (any::<bool>(), prop::bool::weighted(0.3)))
+        .prop_flat_map(
+            move |((kind, v6, vip, scheduler, flags), (persistent, seconds, mask), (one_packet, has_engine))| {
+                let is_mark = kind >= 7;
+                let protocol = match kind {
+                    0..=2 => 6,
+                    3..=5 => 17,
+                    6 => 132,
+                    _ => [6, 17][vip],
                 };
-                options = format!("{options} -p {seconds}{mask}");
-            }
-            if one_packet && (is_mark || protocol == 17) {
-                options.push_str(" -o");
-            }
-            options.push_str(&flag_names(scheduler, flags));
-            let service = Service { selector, protocol, v6, vip, port, mark, options, servers: Vec::new() };
-            (Just(service), prop::collection::vec(server(), 0..5))
-        })
+                let persistent = profile.persistence && (persistent || is_mark && kind == 8);
+                let port = match (is_mark, kind) {
+                    (true, _) => 0,
+                    (_, 2 | 5) if persistent => 0,
+                    (_, 1) => 21,
+                    (_, 3) => 53,
+                    (_, 4) => 500,
+                    _ => 80,
+                };
+                let address = if v6 { VIPS_V6[vip] } else { VIPS_V4[vip] };
+                let option = match protocol {
+                    6 => "-t",
+                    17 => "-u",
+                    _ => "--sctp-service",
+                };
+                let mark = if is_mark { 1 + u32::try_from(vip).unwrap_or(0) + u32::from(kind == 8) } else { 0 };
+                let selector = match (is_mark, v6) {
+                    (true, false) => format!("-f {mark}"),
+                    (true, true) => format!("-f {mark} -6"),
+                    (false, false) => format!("{option} {address}:{port}"),
+                    (false, true) => format!("{option} [{address}]:{port}"),
+                };
+                let mut options = format!("-s {scheduler}");
+                if persistent {
+                    let mask = match (mask, v6) {
+                        (0, _) => "",
+                        (1, false) => " -M 255.255.255.0",
+                        (_, false) => " -M 0.0.0.0",
+                        (1, true) => " -M 64",
+                        (_, true) => " -M 1",
+                    };
+                    options = format!("{options} -p {seconds}{mask}");
+                }
+                if has_engine {
+                    options.push_str(" --pe sip");
+                }
+                if one_packet && (is_mark || protocol == 17) {
+                    options.push_str(" -o");
+                }
+                options.push_str(&flag_names(scheduler, flags));
+                let service = Service { selector, protocol, v6, vip, port, mark, options, servers: Vec::new() };
+                (Just(service), prop::collection::vec(server(), 0..5))
+            },
+        )
         .prop_map(|(service, servers)| Service { servers, ..service })
 }
 
@@ -322,6 +336,11 @@ fn op(profile: Profile) -> BoxedStrategy<Op> {
     let client = (0..4usize, 1..4u8, port(profile), content(profile))
         .prop_map(|(service, client, port, content)| Op::Client { service, client, port, content });
     let server = (0..6usize, content(profile)).prop_map(|(back, content)| Op::Server { back, content });
+    let begin = (0..4usize, 0..3usize, content(profile)).prop_map(|(service, server, content)| Op::Begin {
+        service,
+        server,
+        content,
+    });
     let wait = prop::sample::select(vec![
         0, 1, 4, 100, 999, 2_000, 3_000, 9_999, 10_000, 10_001, 59_000, 60_000, 61_000, 120_000, 180_000, 300_000,
         900_000,
@@ -332,7 +351,7 @@ fn op(profile: Profile) -> BoxedStrategy<Op> {
         1 => (0..5_000u64).prop_map(Op::Back),
     ];
     if profile.changes {
-        prop_oneof![20 => client, 8 => server, 4 => time, 3 => change()].boxed()
+        prop_oneof![20 => client, 8 => server, 3 => begin, 4 => time, 3 => change()].boxed()
     } else {
         prop_oneof![20 => client, 8 => server, 4 => time].boxed()
     }
@@ -340,7 +359,7 @@ fn op(profile: Profile) -> BoxedStrategy<Op> {
 
 fn port(profile: Profile) -> BoxedStrategy<u16> {
     if profile.broken {
-        prop::sample::select(vec![40_001, 40_001, 40_001, 40_002, 40_002, 40_003, 20, 0, 8080]).boxed()
+        prop::sample::select(vec![40_001, 40_001, 40_001, 40_002, 40_002, 40_003, 500, 20, 0, 8080]).boxed()
     } else {
         prop::sample::select(vec![40_001, 40_001, 40_002, 40_003]).boxed()
     }
@@ -365,6 +384,11 @@ fn change() -> impl Strategy<Value = Op> {
         ("drop_packet", "0"),
         ("am_droprate", "2"),
         ("run_estimation", "0"),
+        ("nat_icmp_send", "1"),
+        ("nat_icmp_send", "1"),
+        ("nat_icmp_send", "0"),
+        ("cache_bypass", "1"),
+        ("schedule_icmp", "1"),
         ("lblc_expiration", "1"),
         ("lblcr_expiration", "1"),
     ]);
@@ -378,7 +402,7 @@ fn change() -> impl Strategy<Value = Op> {
         2 => (0..4usize, scheduler()).prop_map(|(service, name)| Op::EditService(service, format!("-s {name}"))),
         1 => Just(Op::Zero),
         5 => tunables.prop_map(|(name, value)| Op::Tune(name, value)),
-        2 => (any::<bool>(), 1..=LOCAL_SERVER, mtu, prop::bool::weighted(0.8))
+        4 => (any::<bool>(), 1..=LOCAL_SERVER, mtu, prop::bool::weighted(0.6))
             .prop_map(|(v6, host, mtu, reachable)| Op::Path { v6, host, mtu, reachable }),
     ]
 }
@@ -410,6 +434,7 @@ fn content(profile: Profile) -> BoxedStrategy<Content> {
         1 => (0..120usize).prop_map(Damage::CutOff),
         1 => (0..120usize).prop_map(Damage::Shortened),
         3 => (0..640usize, any::<bool>()).prop_map(|(bit, mended)| Damage::Flipped(bit, mended)),
+        1 => prop::sample::select(vec![50, 51, 1, 4]).prop_map(Damage::Protocol),
         1 => (prop::sample::select(vec![0, 1, 185]), any::<bool>()).prop_map(|(at, more)| Damage::Fragment(at, more)),
     ];
     let room = (

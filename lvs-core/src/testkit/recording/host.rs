@@ -52,6 +52,8 @@ pub(super) struct Way {
 #[derive(Debug, Default)]
 pub(super) struct Host {
     interfaces: Vec<Interface>,
+    /// Firewall marks, and whether of IPv4, whose packets are delivered to the host whatever their destination.
+    taken: Vec<(u32, bool)>,
 }
 
 impl Host {
@@ -123,6 +125,25 @@ impl Host {
                 director.set_path(neighbour, path);
             }
         }
+    }
+
+    /// Takes up a command of the shell. What matters is a rule by which packets of a mark are the host's own, whatever
+    /// their destination: `ip rule add fwmark 7 lookup 100`.
+    pub(super) fn command(&mut self, text: &str) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (is_v4, rest) = match words.as_slice() {
+            ["ip", "-6", rest @ ..] => (false, rest),
+            ["ip", rest @ ..] => (true, rest),
+            _ => return,
+        };
+        if let ["rule", "add", "fwmark", mark, "lookup", _] = rest {
+            self.taken.extend(mark.parse().map(|mark| (mark, is_v4)));
+        }
+    }
+
+    /// Whether a packet that arrives there is delivered to the host itself.
+    pub(super) fn takes(&self, destination: IpAddr, interface: &str) -> bool {
+        self.owns(destination) || self.taken.contains(&(self.mark(interface), destination.is_ipv4()))
     }
 
     pub(super) fn mark(&self, interface: &str) -> u32 {

@@ -291,7 +291,9 @@ impl Player {
         match op {
             "net" => self.host.add(step, &mut self.director).map(Ok),
             "sh" => {
-                self.shell(step["cmd"].as_str()?);
+                let command = step["cmd"].as_str()?;
+                self.host.command(command);
+                self.shell(command);
                 Some(Ok(()))
             }
             "ipvsadm" => Some(self.ipvsadm(step["args"].as_str()?, record)),
@@ -452,7 +454,7 @@ impl Player {
         let Some(fields) = Fields::read(&whole.bytes) else {
             return Err(("a readable packet".to_string(), describe(&whole.bytes)));
         };
-        let is_ours = self.host.owns(fields.destination);
+        let is_ours = self.host.takes(fields.destination, interface);
         let (mut packet, in_parts) = (whole.bytes.clone(), whole.key.is_some());
         // Fragments over IPv4 have taken their hop.
         let has_taken_its_hop = in_parts && fields.source.is_ipv4();
