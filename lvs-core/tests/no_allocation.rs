@@ -216,6 +216,35 @@ fn synchronisation_allocates_nothing() {
 }
 
 #[test]
+fn the_defences_allocate_nothing() {
+    let config = Config { connections: 5000, events: 20_000, path: path(), ..Config::with_seed(7) };
+    let mut director = Director::new(config).unwrap();
+    director.load(&rules("rr")).unwrap();
+    for name in ["drop_entry", "drop_packet", "secure_tcp"] {
+        director.set_tunable(name, "1").unwrap();
+    }
+    let start = Instant::from_secs(1);
+    let syn = |n: u16| {
+        let client = format!("198.51.100.2:{}", 1024 + n).parse().unwrap();
+        let vip = format!("192.0.2.10:{}", 80 + n % 2).parse().unwrap();
+        (Builder::new(Protocol::Tcp, client, vip).flags(2).build(), Meta::default())
+    };
+    for (bytes, meta) in mixture().into_iter().chain((0..500).map(syn)) {
+        let mut buffer = [&[0; ROOM], &bytes[..]].concat();
+        let _ = director.process(start, &mut Packet::new(&mut buffer, ROOM, bytes.len()).unwrap(), meta);
+    }
+    let before = director.connection_count();
+    director.set_available_memory(0);
+    let allocations = allocations_of(|| while director.advance(start + Duration::from_secs(60), 50).more {});
+    assert_eq!((allocations, director.tunables().drop_entry), (0, 2));
+    let mut dropped = 0;
+    while let Some(event) = director.poll_event() {
+        dropped += usize::from(matches!(event, lvs_core::Event::Gone(_, lvs_core::Gone::Dropped)));
+    }
+    assert!(before > 800 && dropped > 50 && director.missed_events() == 0, "{before} and {dropped}");
+}
+
+#[test]
 fn the_counter_counts() {
     assert_eq!(allocations_of(|| drop(std::hint::black_box(Box::new(7)))), 1);
 }

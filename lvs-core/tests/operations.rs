@@ -25,6 +25,8 @@ enum Op {
     Weight(u8, u8),
     Remove(u8),
     Tune(&'static str, &'static str),
+    /// Free memory: short, or plenty.
+    Memory(bool),
 }
 
 const SERVICES: [(&str, &str); 4] =
@@ -45,8 +47,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<u8>().prop_map(Op::Remove),
         1 => prop::sample::select(
             &[("expire_nodest_conn", "1"), ("expire_nodest_conn", "0"), ("expire_quiescent_template", "1"),
-              ("conn_reuse_mode", "2"), ("conn_reuse_mode", "1")][..]
+              ("conn_reuse_mode", "2"), ("conn_reuse_mode", "1"), ("drop_entry", "3"), ("drop_entry", "3"),
+              ("drop_entry", "1"), ("drop_packet", "1"), ("drop_packet", "0"), ("secure_tcp", "1"), ("secure_tcp", "0")][..]
         ).prop_map(|(name, value)| Op::Tune(name, value)),
+        1 => any::<bool>().prop_map(Op::Memory),
     ]
 }
 
@@ -133,6 +137,7 @@ impl World {
                 self.director.remove_server(service, spec.address).unwrap();
             }
             Op::Tune(name, value) => self.director.set_tunable(name, value).unwrap(),
+            Op::Memory(is_short) => self.director.set_available_memory(if *is_short { 1000 } else { 2000 }),
         }
         while self.director.advance(self.now, 50).more {}
         let ids = self.director.services().iter().flat_map(|s| s.servers.iter().map(|v| v.id)).collect::<Vec<_>>();

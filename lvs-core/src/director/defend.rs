@@ -17,8 +17,8 @@ use crate::time::Instant;
 const BUCKETS: u32 = 4096;
 /// Buckets drawn each second.
 const DRAWN: u32 = 128;
-/// So many seconds are made up for after a long sleep.
-const MOST_BEHIND: u64 = 64;
+/// So many seconds are made up for after a long sleep: each slot is looked at some thirty times in them.
+const MOST_BEHIND: u64 = 1024;
 
 /// A second's random drop under way.
 #[derive(Clone, Copy, Debug)]
@@ -53,9 +53,18 @@ impl Director {
         self.dropped_entries
     }
 
+    /// The automatic modes follow the memory there is.
+    fn settle_defences(&mut self) {
+        self.defence.settle(&mut self.settings.tunables);
+        self.settings.secure_tcp = self.settings.tunables.secure_tcp >= 2;
+    }
+
     /// A mode was written.
     pub(super) fn defences_were_tuned(&mut self) {
-        self.defence.settle(&mut self.settings.tunables);
+        self.settle_defences();
+        if !self.defence.drops_entries {
+            self.sweep = None;
+        }
         let tunables = &self.settings.tunables;
         let is_on = [tunables.drop_entry, tunables.drop_packet, tunables.secure_tcp].iter().any(|&mode| mode != 0);
         self.control.defend_at = match self.control.defend_at {
@@ -70,8 +79,9 @@ impl Director {
         let mut sweep = match self.sweep.take() {
             Some(sweep) => sweep,
             None => {
-                self.defence.settle(&mut self.settings.tunables);
-                Sweep { left: if self.defence.drops_entries { DRAWN } else { 0 }, slot: NONE }
+                self.settle_defences();
+                let has_work = self.defence.drops_entries && self.flows.table.slab.len() > 0;
+                Sweep { left: if has_work { DRAWN } else { 0 }, slot: NONE }
             }
         };
         let mut has_begun = false;

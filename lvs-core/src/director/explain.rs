@@ -249,7 +249,7 @@ impl Director {
         if !matches!(course.verdict, Some(Verdict::Forward(_))) || !entry.flags.contains(Flags::HELPED) {
             return course;
         }
-        let state = state_after(entry, parsed, self.settings.tunables.secure_tcp == 3);
+        let state = state_after(entry, parsed, self.settings.secure_tcp);
         let wish = self.hear_client(now, packet, meta, parsed, Control { slot, entry, state });
         match wish.map_or_else(Some, |wish| wish.obstacle(true)) {
             Some(reason) => Course::ends(course.found, Verdict::Drop(reason)),

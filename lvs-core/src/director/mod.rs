@@ -167,6 +167,8 @@ struct Control {
 #[derive(Debug)]
 struct Settings {
     tunables: Tunables,
+    /// The defence `secure_tcp` acts.
+    secure_tcp: bool,
     timeouts: Timeouts,
     /// Timeouts of services that have their own.
     profiles: Profiles,
@@ -241,6 +243,7 @@ impl Director {
             servers: Servers::of_kernel(config.kernel),
             settings: Settings {
                 tunables: Tunables::default(),
+                secure_tcp: false,
                 timeouts: Timeouts::default(),
                 profiles: Profiles::default(),
                 admission: config.admission,

@@ -51,7 +51,7 @@ impl Director {
         parsed: &Parsed,
         slot: u32,
     ) -> Decision {
-        let secure = self.settings.tunables.secure_tcp >= 2;
+        let secure = self.settings.secure_tcp;
         let entry = self.flows.table.slab.get_mut(slot);
         let (before, timeouts) = (entry.timeout_ms, self.settings.timeouts_of(entry.server, &self.servers));
         let handshake = track(entry, Side::Client, parsed, packet, timeouts, secure, &mut self.servers);
@@ -336,7 +336,7 @@ impl Director {
         if let Err(reason) = rewrite(packet, parsed, &plan, meta.checksum) {
             return Decision::Drop(reason);
         }
-        let secure = self.settings.tunables.secure_tcp >= 2;
+        let secure = self.settings.secure_tcp;
         let entry = self.flows.table.slab.get_mut(slot);
         let (before, timeouts) = (entry.timeout_ms, self.settings.timeouts_of(entry.server, &self.servers));
         let handshake = track(entry, Side::Server, parsed, packet, timeouts, secure, &mut self.servers);

@@ -197,6 +197,9 @@ const LONGEST_TUNNEL: usize = 64;
 /// Room behind each packet: an ICMP error about a packet of any length fits.
 const TAILROOM: usize = 1600;
 
+/// Free memory of the host: far more than defences want by default, far less than the largest threshold.
+const AVAILABLE_PAGES: u64 = 1 << 18;
+
 #[derive(Debug)]
 struct Player {
     director: Director,
@@ -233,7 +236,8 @@ struct Frame {
 impl Player {
     fn new() -> Self {
         let config = Config { connections: 1 << 16, ..Config::with_seed(1) };
-        let director = Director::new(config).expect("a table of 65536 connections can be built");
+        let mut director = Director::new(config).expect("a table of 65536 connections can be built");
+        director.set_available_memory(AVAILABLE_PAGES);
         Self {
             director,
             host: Host::default(),
@@ -293,8 +297,7 @@ impl Player {
             "sh" => {
                 let command = step["cmd"].as_str()?;
                 self.host.command(command);
-                self.shell(command);
-                Some(Ok(()))
+                Some(self.shell(command, record))
             }
             "ipvsadm" => Some(self.ipvsadm(step["args"].as_str()?, record)),
             "sysctl" => {
@@ -317,15 +320,21 @@ impl Player {
         }
     }
 
-    /// A command of the host's: what it means for the director is that helpers are there from now on.
-    fn shell(&mut self, command: &str) {
+    /// A command of the host's: a tunable is shown, or helpers are there from now on.
+    fn shell(&mut self, command: &str, record: &Value) -> Compared {
+        if let Some(name) = command.strip_prefix("cat /proc/sys/net/ipv4/vs/") {
+            let expected = record["stdout"].as_str().unwrap_or_default().trim();
+            let got = self.director.tunables().get(name).unwrap_or_default();
+            return if got == expected { Ok(()) } else { Err((expected.to_string(), got)) };
+        }
         let Some(arguments) = command.split(';').find_map(|command| command.trim().strip_prefix("modprobe ip_vs_ftp"))
         else {
-            return;
+            return Ok(());
         };
         let ports = arguments.trim().strip_prefix("ports=").unwrap_or("21");
         let ports: Vec<u16> = ports.split(',').filter_map(|port| port.parse().ok()).collect();
         self.director.set_ftp_ports(&ports).expect("ports that the kernel has taken");
+        Ok(())
     }
 
     fn ipvsadm(&mut self, args: &str, record: &Value) -> Compared {
