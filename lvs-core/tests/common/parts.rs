@@ -31,7 +31,7 @@ fn part(header: &[u8], payload: &[u8], at: usize, more: bool) -> Vec<u8> {
     let mut bytes = header.to_vec();
     let offset = u16::try_from(at).expect("a packet");
     if header[0] >> 4 == 4 {
-        let word = u16::from_be_bytes([header[6], header[7]]) & 0x4000 | offset / 8 | if more { 0x2000 } else { 0 };
+        let word = u16::from_be_bytes([header[6], header[7]]) & 0x4000 | (offset / 8) | if more { 0x2000 } else { 0 };
         bytes[6..8].copy_from_slice(&word.to_be_bytes());
         let len = u16::try_from(header.len() + payload.len()).expect("a packet");
         bytes[2..4].copy_from_slice(&len.to_be_bytes());
