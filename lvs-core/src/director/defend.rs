@@ -31,7 +31,7 @@ pub(super) struct Sweep {
 
 impl Director {
     /// Tells how many pages of memory the host has to spare, free ones and buffers: fewer than the tunable `amemthresh`
-    /// switch on the defences that are in an automatic mode, with the next second or when a mode is written. Until it is
+    /// switch on the defences that are in an automatic mode, with the next second or when a mode is changed. Until it is
     /// told, memory is never short.
     ///
     /// ```
@@ -59,7 +59,7 @@ impl Director {
         self.settings.secure_tcp = self.settings.tunables.secure_tcp >= 2;
     }
 
-    /// A mode was written.
+    /// A mode was changed.
     pub(super) fn defences_were_tuned(&mut self) {
         self.settle_defences();
         if !self.defence.drops_entries {

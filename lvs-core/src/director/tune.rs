@@ -23,8 +23,7 @@ impl Director {
     pub fn set_tunable(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
         let mut tunables = self.settings.tunables.clone();
         tunables.set(name, value)?;
-        let is_defence = ["drop_entry", "drop_packet", "secure_tcp"].iter().any(|defence| name.ends_with(defence));
-        self.adopt(tunables, is_defence);
+        self.adopt(tunables);
         Ok(())
     }
 
@@ -50,17 +49,17 @@ impl Director {
     /// [`ControlError::TunableRange`] if one of them is [refused](Tunables::check); then nothing has changed.
     pub fn set_tunables(&mut self, tunables: Tunables) -> Result<(), ControlError> {
         tunables.check()?;
-        let modes = |of: &Tunables| (of.drop_entry, of.drop_packet, of.secure_tcp);
-        let is_other = modes(&tunables) != modes(&self.settings.tunables);
-        self.adopt(tunables, is_other);
+        self.adopt(tunables);
         Ok(())
     }
 
-    /// Takes over settings that are in order.
-    fn adopt(&mut self, tunables: Tunables, mode_written: bool) {
+    /// Takes over settings that are in order. A defence's mode that is written as it was changes nothing.
+    fn adopt(&mut self, tunables: Tunables) {
+        let modes = |of: &Tunables| (of.drop_entry, of.drop_packet, of.secure_tcp);
+        let mode_changes = modes(&tunables) != modes(&self.settings.tunables);
         let before = self.scheduler_tunables();
         self.settings.tunables = tunables;
-        if mode_written {
+        if mode_changes {
             self.defences_were_tuned();
         }
         self.open_or_close();
