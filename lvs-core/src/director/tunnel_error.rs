@@ -131,6 +131,10 @@ impl Director {
             if live.address != address || reported > mtu || !self.servers.is_in_use(slot) {
                 continue;
             }
+            // A packet by direct routing only goes by that address; it is not for it.
+            if self.servers.spec(slot).method == Method::Dr {
+                continue;
+            }
             self.servers.live_mut(slot).mtu = mtu.min(reported.max(NARROWEST));
             let until = now + LEARNED_FOR;
             self.servers.get_mut(slot).learned_until = Some(until);

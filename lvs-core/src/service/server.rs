@@ -276,8 +276,8 @@ pub(crate) struct Servers {
     kernel: Kernel,
     /// How many servers an address has that NAT hides.
     hidden: BTreeMap<IpAddr, u32>,
-    /// How many tunnels of a kind lead to an address, of servers in services.
-    tunnels: BTreeMap<(IpAddr, TunnelKind), u32>,
+    /// The servers in services that are reached by tunnels, by address and UDP port, the latest last.
+    tunnels: BTreeMap<(IpAddr, u16), Vec<(u32, TunnelKind)>>,
     /// The servers in services that were once reached by NAT, by address and port, the latest first.
     by_end: BTreeMap<SocketAddr, Vec<u32>>,
 }
@@ -414,11 +414,11 @@ impl Servers {
         };
         self.hide(slot);
         self.list(slot);
-        self.count_tunnel(slot, true);
+        self.list_tunnel(slot);
         Some(slot)
     }
 
-    fn count_tunnel(&mut self, slot: u32, added: bool) {
+    fn list_tunnel(&mut self, slot: u32) {
         let spec = *self.spec(slot);
         let kind = match spec.tunnel {
             Tunnel::Ipip => TunnelKind::Ipip,
@@ -426,13 +426,28 @@ impl Servers {
             Tunnel::Gre { .. } => TunnelKind::Gre,
         };
         if spec.method == Method::Tun {
-            count_one(&mut self.tunnels, (spec.address.ip(), kind), added);
+            self.tunnels.entry((spec.address.ip(), kind.port())).or_default().push((slot, kind));
         }
     }
 
-    /// True if a tunnel of this kind leads to a server of this address.
+    /// Before the description of a listed server changes, or it leaves its service.
+    fn unlist_tunnel(&mut self, slot: u32) {
+        let spec = *self.spec(slot);
+        let port = if let Tunnel::Gue { port, .. } = spec.tunnel { port } else { 0 };
+        let end = (spec.address.ip(), port);
+        if let Some(there) = self.tunnels.get_mut(&end) {
+            there.retain(|&(other, _)| other != slot);
+            if there.is_empty() {
+                self.tunnels.remove(&end);
+            }
+        }
+    }
+
+    /// True if a tunnel of this kind leads to a server of this address. Of several servers at one address and port the
+    /// latest alone counts, as in Linux 6.1.192.
     pub(crate) fn has_tunnel(&self, address: IpAddr, kind: TunnelKind) -> bool {
-        self.tunnels.contains_key(&(address, kind))
+        let latest = self.tunnels.get(&(address, kind.port())).and_then(|there| there.last());
+        latest.is_some_and(|&(_, known)| known == kind)
     }
 
     /// Takes note that a server's address is hidden by NAT. It stays so while its connections may live.
@@ -464,12 +479,12 @@ impl Servers {
         }
         self.hide(slot);
         self.list(slot);
-        self.count_tunnel(slot, true);
+        self.list_tunnel(slot);
     }
 
     /// Gives a server another description. Its address stays.
     pub(crate) fn edit(&mut self, slot: u32, spec: ServerSpec) {
-        self.count_tunnel(slot, false);
+        self.unlist_tunnel(slot);
         let server = self.get_mut(slot);
         let thresholds = (server.spec.upper, server.spec.lower);
         server.spec = spec;
@@ -480,12 +495,12 @@ impl Servers {
         }
         self.hide(slot);
         self.list(slot);
-        self.count_tunnel(slot, true);
+        self.list_tunnel(slot);
     }
 
     /// The server has left its service; its connections still point to it.
     pub(crate) fn retire(&mut self, slot: u32) {
-        self.count_tunnel(slot, false);
+        self.unlist_tunnel(slot);
         let live = self.live_mut(slot);
         live.standing.0 |= Standing::REMOVED;
         live.drain = DrainBits::NONE;

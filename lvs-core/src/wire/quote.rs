@@ -77,12 +77,22 @@ pub(crate) struct TunnelQuote {
 }
 
 /// How a packet is wrapped up, as far as it shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TunnelKind {
     Ipip,
     /// With its UDP port.
     Gue(u16),
     Gre,
+}
+
+impl TunnelKind {
+    /// The UDP port; 0 if it has none.
+    pub(crate) const fn port(self) -> u16 {
+        match self {
+            Self::Gue(port) => port,
+            Self::Ipip | Self::Gre => 0,
+        }
+    }
 }
 
 /// Reads a quote that may be of an IPv4 packet in an IPv4 tunnel: IP in IP, generic UDP encapsulation of version 0, GRE with
