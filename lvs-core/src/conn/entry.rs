@@ -80,6 +80,8 @@ impl Flags {
     const METHOD: u16 = 0x0007;
     /// Made by synchronisation.
     pub(crate) const SYNCED: Self = Self(0x0020);
+    /// All methods.
+    pub(crate) const METHODS: Self = Self(Self::METHOD);
     /// No packet of the server was seen, and none is expected: the tables for half a conversation are used.
     pub(crate) const NO_OUTPUT: Self = Self(0x0080);
     /// Counted as inactive.
@@ -152,6 +154,17 @@ impl Flags {
     /// True if it has one of the flags at least.
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// True if no other flag is set than these.
+    #[inline]
+    pub(crate) const fn has_only(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    /// Both.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     pub(crate) const fn set(&mut self, other: Self) {

@@ -58,7 +58,8 @@ impl Director {
             PartCourse::First(first) => {
                 let hash = self.flows.table.hash(&first.tuple);
                 let decision = if self.gate == Gate::OPEN {
-                    self.balance(now, packet, meta, &first, hash)
+                    let found = self.flows.table.find(hash, &first.tuple, now);
+                    self.balance(now, packet, meta, &first, found)
                 } else {
                     self.balance_at_gate(now, packet, meta, &first, hash)
                 };

@@ -12,6 +12,7 @@
 mod apply;
 mod defend;
 mod drain;
+mod established;
 mod events;
 mod explain;
 mod flush;

@@ -95,9 +95,8 @@ impl Director {
         let now = self.see(now);
         let mut glance = Glance::NONE;
         self.glance(packet, meta, &mut glance);
-        let decision = self.conclude(now, packet, meta, &glance);
         let mut verdict = Verdict::Pass(PassReason::NoService);
-        self.tell(decision, &glance.parsed, &mut verdict);
+        self.conclude(now, packet, meta, &glance, &mut verdict);
         verdict
     }
 
@@ -143,8 +142,7 @@ impl Director {
                 }
             }
             for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(&glances) {
-                let decision = self.conclude(now, packet, *meta, glance);
-                self.tell(decision, &glance.parsed, verdict);
+                self.conclude(now, packet, *meta, glance, verdict);
             }
         }
         count
@@ -159,15 +157,45 @@ impl Director {
         }
     }
 
-    /// What becomes of a packet, counted.
-    #[inline]
-    fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: &Glance) -> Decision {
+    /// What becomes of a packet, counted and told.
+    #[inline(always)]
+    fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: &Glance, verdict: &mut Verdict) {
+        let parsed = &glance.parsed;
+        let mut found = None;
+        if glance.refused.is_none() && matches!(parsed.shape, Shape::Whole | Shape::PortsOnly) {
+            found = self.flows.table.find(glance.hash, &parsed.tuple, now);
+            let done = match found {
+                _ if parsed.shape == Shape::PortsOnly || self.gate != Gate::OPEN => None,
+                Some((slot, Side::Server)) => self.go_on(now, packet, meta, parsed, (slot, Side::Server), verdict),
+                Some((slot, Side::Client)) if meta.hook == Hook::Local && !self.daemons.is_master() => self
+                    .go_on(now, packet, meta, parsed, (slot, Side::Client), verdict)
+                    .or_else(|| self.go_on_unchanged(now, packet, parsed, slot, verdict)),
+                _ => None,
+            };
+            if done.is_some() {
+                return;
+            }
+        }
+        self.conclude_at_length(now, packet, meta, glance, found, verdict);
+    }
+
+    /// The same in general.
+    #[inline(never)]
+    fn conclude_at_length(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        glance: &Glance,
+        found: Option<(u32, Side)>,
+        verdict: &mut Verdict,
+    ) {
         let decision = match glance.refused {
-            None => self.decide(now, packet, meta, &glance.parsed, glance.hash),
+            None => self.decide(now, packet, meta, glance, found),
             Some(reason) => Decision::Drop(reason),
         };
         self.reasons.count(decision);
-        decision
+        self.tell(decision, &glance.parsed, verdict);
     }
 
     /// A decision as the caller is told it.
@@ -230,17 +258,25 @@ impl Director {
     }
 
     #[inline]
-    fn decide(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed, hash: u64) -> Decision {
+    fn decide(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        glance: &Glance,
+        found: Option<(u32, Side)>,
+    ) -> Decision {
+        let parsed = &glance.parsed;
         if self.gate != Gate::OPEN {
-            return self.decide_at_gate(now, packet, meta, parsed, hash);
+            return self.decide_at_gate(now, packet, meta, parsed, glance.hash);
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
             return self.unbalanced(now, packet, meta, parsed, decision);
         }
-        self.balance(now, packet, meta, parsed, hash)
+        self.balance(now, packet, meta, parsed, found)
     }
 
-    /// A packet whose flow can be read: of a connection, or the first of one.
+    /// A packet whose flow can be read: of a connection that was found, or the first of one.
     #[inline]
     pub(super) fn balance(
         &mut self,
@@ -248,9 +284,9 @@ impl Director {
         packet: &mut Packet<'_>,
         meta: Meta,
         parsed: &Parsed,
-        hash: u64,
+        found: Option<(u32, Side)>,
     ) -> Decision {
-        match self.flows.table.find(hash, &parsed.tuple, now) {
+        match found {
             Some((slot, Side::Server)) => self.reply(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Decision::Pass(PassReason::Forwarded),
             Some((slot, Side::Client)) => self.request(now, packet, meta, parsed, slot),

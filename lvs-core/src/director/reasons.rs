@@ -43,6 +43,11 @@ impl ReasonCounts {
         }
     }
 
+    #[inline]
+    pub(super) const fn count_forwarded(&mut self) {
+        self.forwarded += 1;
+    }
+
     /// Packets forwarded, to servers and to clients.
     #[must_use]
     pub const fn forwarded(&self) -> u64 {

@@ -208,7 +208,7 @@ impl Director {
     }
 
     #[inline(never)]
-    fn plan_tun(&self, entry: &Entry, parsed: &Parsed, mtu: u16) -> Outcome {
+    pub(super) fn plan_tun(&self, entry: &Entry, parsed: &Parsed, mtu: u16) -> Outcome {
         const SMALLEST_V4: u16 = 68;
         const SMALLEST_V6: u16 = 1280;
         let family = entry.server_family();

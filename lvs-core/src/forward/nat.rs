@@ -27,7 +27,7 @@ pub(crate) struct Translation {
 }
 
 /// Taking one off the TTL takes 0x0100 off the sum of the IPv4 header.
-const TTL_DELTA: Delta = Delta(!0x0100);
+pub(crate) const TTL_DELTA: Delta = Delta(!0x0100);
 
 /// Why a packet that is not [whole](Shape::Whole) cannot be translated, if so.
 #[cold]

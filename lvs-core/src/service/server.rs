@@ -90,6 +90,10 @@ impl Live {
         self.drain.0 & DrainBits::GIVES_TEMPLATES_UP != 0
     }
 
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.standing.is_in_service() && self.reachable && !self.local
+    }
+
     pub(crate) const fn is_overloaded(&self) -> bool {
         self.overloaded
     }
