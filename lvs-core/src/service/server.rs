@@ -90,8 +90,10 @@ impl Live {
         self.drain.0 & DrainBits::GIVES_TEMPLATES_UP != 0
     }
 
+    /// True if nothing stands between a connection and its server.
+    #[inline]
     pub(crate) const fn is_plain(&self) -> bool {
-        self.standing.is_in_service() && self.reachable && !self.local
+        self.standing.0 == Standing::IN_SERVICE.0 && self.reachable && !self.local
     }
 
     pub(crate) const fn is_overloaded(&self) -> bool {
