@@ -123,7 +123,7 @@ impl Director {
                 Side::Server if half_seen => return false,
                 Side::Server => Input::Server,
             };
-            let secure = self.settings.tunables.secure_tcp == 3;
+            let secure = self.settings.secure_tcp;
             let state = tcp::next(entry.state, input, parsed.tcp_flags, secure);
             !parsed.tcp_flags.syn() && state == entry.state && timeouts.tcp_ms(state) == entry.timeout_ms
         } else {
