@@ -131,8 +131,10 @@ impl Director {
             if live.address != address || reported > mtu || !self.servers.is_in_use(slot) {
                 continue;
             }
-            // A packet by direct routing only goes by that address; it is not for it.
-            if self.servers.spec(slot).method == Method::Dr {
+            // The way of direct routing, once taken, stays what it was.
+            let record = self.servers.get(slot);
+            let taken = self.flows.counters.get(slot as usize).is_some_and(|counters| counters.in_packets > 0);
+            if record.spec.method == Method::Dr && taken && record.learned_until.is_none() {
                 continue;
             }
             self.servers.live_mut(slot).mtu = mtu.min(reported.max(NARROWEST));

@@ -490,7 +490,12 @@ impl Servers {
 
     /// Gives a server another description. Its address stays.
     pub(crate) fn edit(&mut self, slot: u32, spec: ServerSpec) {
-        self.unlist_tunnel(slot);
+        // A tunnel that stays as it was keeps its place.
+        let before = self.spec(slot);
+        let same_tunnel = (before.method, before.tunnel) == (spec.method, spec.tunnel);
+        if !same_tunnel {
+            self.unlist_tunnel(slot);
+        }
         let server = self.get_mut(slot);
         let thresholds = (server.spec.upper, server.spec.lower);
         server.spec = spec;
@@ -501,7 +506,9 @@ impl Servers {
         }
         self.hide(slot);
         self.list(slot);
-        self.list_tunnel(slot);
+        if !same_tunnel {
+            self.list_tunnel(slot);
+        }
     }
 
     /// The server has left its service; its connections still point to it.
