@@ -321,7 +321,8 @@ tunables! {
     /// How often such a refresh is repeated soon after.
     sync_retries: 0 in 0..=3,
     /// Whether a packet for a service by firewall mark that no server takes goes to its own destination, past all servers,
-    /// and its connection after it. Needs [`Config::local_addresses`]: packets for the host itself never do.
+    /// and its connection after it. Needs [`Config::local_addresses`]: packets for the host itself never do (over IPv6
+    /// they are dropped then, as the kernel does).
     cache_bypass: 0 in ANY,
     /// Whether a connection whose server was deleted ends with its next packet, instead of being silently dropped.
     expire_nodest_conn: 0 in ANY,

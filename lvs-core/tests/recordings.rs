@@ -75,6 +75,8 @@ families! {
     defences_act_as_the_kernels_do: ["defence-"], 4;
     errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 10;
     calls_stay_with_their_server: ["sip-"], 15;
+    packets_that_nobody_takes_go_past_all_servers: ["bypass-"], 8;
+    ipsec_goes_where_its_key_exchange_goes: ["ipsec-"], 9;
     rules_and_listings_are_ipvsadms: ["control-"], 3;
 }
 

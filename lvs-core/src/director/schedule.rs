@@ -90,8 +90,8 @@ impl Director {
             && self.settings.tunables.cache_bypass != 0
             && self.control.services.get(service).key().is_mark()
             && !parsed.is_quoted
-            && !self.settings.local.is_empty()
-            && !self.is_own(destination, family)
+            // Over IPv6 the kernel makes a connection even where the packet is for the host itself, and then drops it.
+            && (family == Family::V6 || !self.settings.local.is_empty() && !self.is_own(destination, family))
             && is_unicast(destination.to_ip(family))
     }
 

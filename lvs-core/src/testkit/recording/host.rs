@@ -1,6 +1,6 @@
 //! The host around the director, as a recording's `net` steps describe it: interfaces, neighbours, routes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::string::String;
 use std::vec::Vec;
 
@@ -106,6 +106,16 @@ impl Host {
                 }
             }
         }
+        // What is taken without being the host's cannot be answered from there. Over IPv4 the host tries just that; over IPv6
+        // it takes another address, the one that it got last.
+        if self.taken.iter().any(|(_, is_v4)| *is_v4) {
+            towards_clients.0 = None;
+        }
+        if self.taken.iter().any(|(_, is_v4)| !*is_v4) {
+            let of_clients = self.interfaces.iter().find(|i| i.routes.iter().any(|(network, _)| network.prefix == 0));
+            towards_clients.1 = of_clients
+                .and_then(|interface| interface.addresses.iter().rev().find_map(|(address, _)| v6_of(*address)));
+        }
         director.set_client_side_addresses(towards_clients.0, towards_clients.1);
     }
 
@@ -129,7 +139,7 @@ impl Host {
 
     /// Takes up a command of the shell. What matters is a rule by which packets of a mark are the host's own, whatever
     /// their destination: `ip rule add fwmark 7 lookup 100`.
-    pub(super) fn command(&mut self, text: &str) {
+    pub(super) fn command(&mut self, text: &str, director: &mut Director) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let (is_v4, rest) = match words.as_slice() {
             ["ip", "-6", rest @ ..] => (false, rest),
@@ -138,6 +148,7 @@ impl Host {
         };
         if let ["rule", "add", "fwmark", mark, "lookup", _] = rest {
             self.taken.extend(mark.parse().map(|mark| (mark, is_v4)));
+            self.tell(director);
         }
     }
 
@@ -195,6 +206,13 @@ impl Interface {
 fn broadcast(address: IpAddr, prefix: u8) -> Option<Ipv4Addr> {
     let IpAddr::V4(address) = address else { return None };
     (prefix < 31).then(|| Ipv4Addr::from_bits(address.to_bits() | (u32::MAX >> prefix)))
+}
+
+const fn v6_of(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(address),
+    }
 }
 
 fn network_of(text: &str, neighbour: IpAddr) -> Option<Network> {

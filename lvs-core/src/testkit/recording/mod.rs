@@ -296,7 +296,7 @@ impl Player {
             "net" => self.host.add(step, &mut self.director).map(Ok),
             "sh" => {
                 let command = step["cmd"].as_str()?;
-                self.host.command(command);
+                self.host.command(command, &mut self.director);
                 Some(self.shell(command, record))
             }
             "ipvsadm" => Some(self.ipvsadm(step["args"].as_str()?, record)),
@@ -424,7 +424,7 @@ impl Player {
                 } else {
                     one_hop_on(&whole.bytes)
                 };
-                self.compare_passed(&fields, &passed, frames)
+                self.compare_passed(&fields, &passed, false, frames)
             }
             Verdict::Reply(reply) => {
                 // What is quoted is the first part alone.
@@ -507,7 +507,7 @@ impl Player {
                 if is_ours && reason == PassReason::LocalServer {
                     frames.iter().for_each(|frame| self.leave(&frame.bytes, now));
                 }
-                self.compare_passed(&fields, &packet, frames)
+                self.compare_passed(&fields, &packet, is_ours, frames)
                     .map_err(|(e, got)| (e, format!("passed ({reason}): {got}")))
             }
             Verdict::Reply(reply) => {
@@ -542,9 +542,13 @@ impl Player {
     }
 
     /// What the host itself does with a packet.
-    fn compare_passed(&self, fields: &Fields, packet: &[u8], frames: &[Frame]) -> Compared {
-        if !self.host.owns(fields.destination) {
-            return self.same_frame(packet, fields.destination, frames, "passed");
+    fn compare_passed(&self, fields: &Fields, packet: &[u8], is_taken: bool, frames: &[Frame]) -> Compared {
+        match (self.host.owns(fields.destination), is_taken) {
+            (false, false) => return self.same_frame(packet, fields.destination, frames, "passed"),
+            // Over IPv4 the host has no address to answer from.
+            (false, true) if fields.source.is_ipv4() => return nothing_left(frames),
+            (false, true) if fields.protocol == UDP => return refused_by_host(fields, packet, ([1, 4], 0), frames),
+            _ => {}
         }
         let answers: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
         let back = self.host.way(fields.source);
