@@ -224,8 +224,9 @@ fn packets_that_are_passed_or_dropped_stay_as_they_are_and_are_not_written() {
     let mut wrong_sum = good.clone().syn().build();
     wrong_sum[10] ^= 0x40;
     let cut_off = good.clone().syn().payload(&[7; 100]).build()[..90].to_vec();
-    let mut fragment = good.clone().syn().may_fragment().payload(&[7; 64]).build();
-    (fragment[6], fragment[10]) = (0x20, fragment[10].wrapping_sub(0x20));
+    // A later part of a packet that is for nobody here.
+    let mut fragment = packets::udp("198.51.100.9:40000", "192.0.2.99:53").may_fragment().payload(&[7; 64]).build();
+    (fragment[7], fragment[11]) = (1, fragment[11] - 1);
     let elsewhere = packets::udp("198.51.100.9:40000", "192.0.2.99:53").payload(b"?").build();
     let mid_stream = good.payload(b"more").build();
     let mut player = Player::new("-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.0.0.1 -m", 64, None).unwrap();
