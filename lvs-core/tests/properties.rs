@@ -74,6 +74,24 @@ proptest! {
         }
     }
 
+    /// A master looks at every packet of a client on the long way.
+    #[test]
+    fn the_straight_way_leads_where_the_long_one_does(scenario in scenarios(EVERYTHING, 120)) {
+        let (mut straight, mut long) = (Subject::new(&scenario), Subject::new(&scenario));
+        // Servers of another family are refused while a daemon runs.
+        if long.director.run("--start-daemon master --mcast-interface eth0").is_ok() {
+            let mut same = true;
+            for step in scenario.trace() {
+                let (a, b) = (straight.play(&step), long.play(&step));
+                same &= straight.director.save() == long.director.save();
+                if !same {
+                    break;
+                }
+                prop_assert_eq!(a, b);
+            }
+        }
+    }
+
     #[test]
     fn a_packet_that_is_passed_or_dropped_is_left_as_it_was(scenario in scenarios(EVERYTHING, 80)) {
         watch(&scenario, |_, _, _| (), |(), _, shot, outcome| {

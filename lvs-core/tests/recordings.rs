@@ -73,7 +73,7 @@ families! {
     ftp_data_finds_its_way: ["ftp-"], 31;
     fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 13;
     defences_act_as_the_kernels_do: ["defence-"], 4;
-    errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 10;
+    errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 12;
     calls_stay_with_their_server: ["sip-"], 15;
     packets_that_nobody_takes_go_past_all_servers: ["bypass-"], 8;
     ipsec_goes_where_its_key_exchange_goes: ["ipsec-"], 9;

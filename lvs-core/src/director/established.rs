@@ -71,9 +71,11 @@ impl Director {
                 decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
             }
             Method::Tun => {
+                let server = entry.server;
                 let Outcome::Send(plan) = self.plan_tun(entry, parsed, live.mtu) else { return None };
                 rewrite(packet, parsed, &plan, Checksum::Verified).ok()?;
                 self.identification = self.identification.wrapping_add(1);
+                self.way_was_met(server);
             }
         }
         self.account(now, parsed, (slot, Side::Client), method, verdict)
