@@ -120,6 +120,14 @@ impl Service {
         script.run(format!("-A {} -s {} {}", self.selector(), self.scheduler, self.options).trim_end());
     }
 
+    /// Adds it, with the first so many servers, alike.
+    pub(crate) fn add_with_servers(&mut self, script: &mut Script, servers: u8) {
+        self.add(script);
+        for n in 0..servers {
+            self.add_server(script, n, 1, "");
+        }
+    }
+
     /// Edits it into what it is now.
     pub(crate) fn edit(&self, script: &mut Script) {
         script.run(format!("-E {} -s {} {}", self.selector(), self.scheduler, self.options).trim_end());

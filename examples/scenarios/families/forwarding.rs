@@ -26,10 +26,7 @@ pub(super) fn write(script: &mut Script) {
         let changed = script.dice.pick(&[port, 8080]);
         let mut service = Service::new(target, "rr").method(method, changed);
         service.servers_v6 = if is_tunnel { script.dice.chance(50) } else { v6 };
-        service.add(script);
-        for n in 0..2 {
-            service.add_server(script, n, 1, "");
-        }
+        service.add_with_servers(script, 2);
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(3);

@@ -24,10 +24,7 @@ pub(super) fn write(script: &mut Script) {
     }
     let options = script.dice.pick(&["", "-p 300"]);
     let mut service = Service::tcp(v6, CONTROL, "rr").options(options);
-    service.add(script);
-    for n in 0..2 {
-        service.add_server(script, n, 1, "");
-    }
+    service.add_with_servers(script, 2);
     let mut traffic = Traffic::from_networks(1);
     for _ in 0..script.dice.from(2, 4) {
         let flow = traffic.flow(&mut script.dice, &service);

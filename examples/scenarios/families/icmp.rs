@@ -22,10 +22,7 @@ pub(super) fn write(script: &mut Script) {
         let target = Target::Address(protocol, virtual_address(v6, 0), port);
         let method = script.dice.weighted(&[(3, "-m".to_string()), (1, "-g".into()), (1, "-i".into())]);
         let mut service = Service::new(target, "rr").method(method, 8080);
-        service.add(script);
-        for n in 0..2 {
-            service.add_server(script, n, 1, "");
-        }
+        service.add_with_servers(script, 2);
         services.push(service);
     }
     let mut traffic = Traffic::default();

@@ -26,11 +26,8 @@ pub(super) fn write(script: &mut Script) {
         let options = if zero_port || script.dice.chance(20) { "-p 100" } else { "" };
         let method = farm::method(&mut script.dice);
         let mut service = Service::new(target, "rr").options(options).method(method, 8080);
-        service.add(script);
         let servers = script.dice.pick(&[0, 1, 2, 2]);
-        for n in 0..servers {
-            service.add_server(script, n, 1, "");
-        }
+        service.add_with_servers(script, servers);
         services.push(service);
     }
     for n in 0..script.dice.from(30, 50) {

@@ -29,10 +29,7 @@ pub(super) fn write(script: &mut Script) {
         let target = Target::Address(Protocol::Sctp, virtual_address(v6, 0), port);
         let method = farm::method(&mut script.dice);
         let mut service = Service::new(target, "rr").method(method, 8080);
-        service.add(script);
-        for n in 0..2 {
-            service.add_server(script, n, 1, "");
-        }
+        service.add_with_servers(script, 2);
         services.push(service);
     }
     let mut traffic = Traffic::default();

@@ -40,10 +40,7 @@ pub(super) fn write(script: &mut Script) {
     for port in [80, 443] {
         let method = farm::method(&mut script.dice);
         let mut service = Service::tcp(v6, port, "rr").method(method, 8080);
-        service.add(script);
-        for n in 0..2 {
-            service.add_server(script, n, 1, "");
-        }
+        service.add_with_servers(script, 2);
         services.push(service);
     }
     let mut traffic = Traffic::default();

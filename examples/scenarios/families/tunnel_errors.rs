@@ -19,10 +19,7 @@ pub(super) fn write(script: &mut Script) {
         let target = Target::Address(protocol, virtual_address(false, 0), port);
         let method = farm::tunnel(&mut script.dice);
         let mut service = Service::new(target, "rr").method(method, port);
-        service.add(script);
-        for n in 0..3 {
-            service.add_server(script, n, 1, "");
-        }
+        service.add_with_servers(script, 3);
         services.push(service);
     }
     let mut traffic = Traffic::from_networks(1);

@@ -162,8 +162,8 @@ impl Director {
     }
 
     fn course(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
-        let hash = self.flows.table.hash(&parsed.tuple);
-        if let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, hash) {
+        let found = self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now);
+        if let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, found) {
             return Course::ends(Found::Nothing, self.verdict(decision, parsed));
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {

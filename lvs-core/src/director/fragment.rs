@@ -4,13 +4,13 @@
 //! the packet that it begins, what became of it is remembered for a while, and the later parts, which show no ports, follow
 //! it. All parts together are then what the whole packet would have become.
 
+use super::Director;
 use super::icmp::{ErrorCourse, as_opening, is_icmp};
 use super::process::{Decision, is_gone};
-use super::transmit::{Outcome, new_flags, plan_out};
-use super::{Director, Gate};
-use crate::addr::{Addr, Family};
+use super::transmit::{Outcome, plan_out};
+use crate::addr::Family;
 use crate::config::{Hook, Meta};
-use crate::conn::entry::{Ends, Entry, Flags, Kind, Side};
+use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::fragments::{Lead, PartKey};
 use crate::conn::slab::NONE;
 use crate::flow::Protocol;
@@ -57,12 +57,8 @@ impl Director {
             PartCourse::Done(decision) => (parsed.tuple, decision),
             PartCourse::First(first) => {
                 let hash = self.flows.table.hash(&first.tuple);
-                let decision = if self.gate == Gate::OPEN {
-                    let found = self.flows.table.find(hash, &first.tuple, now);
-                    self.balance(now, packet, meta, &first, found)
-                } else {
-                    self.balance_at_gate(now, packet, meta, &first, hash)
-                };
+                let found = self.flows.table.find(hash, &first.tuple, now);
+                let decision = self.balance(now, packet, meta, &first, found);
                 self.count_without_fragment_header(decision, parsed.tuple.family);
                 (first.tuple, decision)
             }
@@ -266,18 +262,7 @@ impl Director {
 
     /// What the connection of a packet that had none of its own was like.
     pub(super) fn one_packet_entry(&self, server: u32, parsed: &Parsed) -> Entry {
-        let (tuple, spec) = (&parsed.tuple, self.servers.spec(server));
-        let ends = Ends {
-            family: tuple.family,
-            server_family: Family::of(spec.address.ip()),
-            client: (tuple.source, tuple.source_port),
-            virtual_: (tuple.destination, tuple.destination_port),
-            server: (Addr::from_ip(spec.address.ip()), spec.address.port()),
-        };
-        let kind = Kind::connection(tuple.family, tuple.protocol);
-        let mut entry = Entry::new(kind, &ends, new_flags(spec.method));
-        entry.server = server;
-        entry
+        self.entry_to(server, self.servers.spec(server).address.port(), parsed)
     }
 
     fn send_part(&mut self, packet: &mut Packet<'_>, parsed: &Parsed, outcome: &Outcome, sent: Decision) -> Decision {

@@ -5,20 +5,20 @@
 
 use core::net::SocketAddr;
 
-use super::process::{Decision, not_balanced};
+use super::Director;
+use super::process::Decision;
 use super::schedule::{Refusal, Scheduled};
 use super::transmit::{new_flags, plan_out};
-use super::{Director, Gate};
 use crate::addr::{Addr, Family};
 use crate::config::{Hook, Meta};
-use crate::conn::entry::{Ends, Entry, Flags, Kind, Side};
+use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::flows::{bind, unbind};
 use crate::conn::slab::NONE;
 use crate::forward::rewrite;
 use crate::persist::{self, TemplateKey};
 use crate::service::ServiceKey;
 use crate::time::Instant;
-use crate::verdict::{DropReason, PassReason, ReplyReason};
+use crate::verdict::{DropReason, ReplyReason};
 use crate::wire::icmp::IcmpError;
 use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
@@ -47,53 +47,9 @@ pub(super) struct Beginning<'a> {
 }
 
 impl Director {
-    /// A packet while the gate is not open: the same stages, and the questions between them.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn decide_at_gate(
-        &mut self,
-        now: Instant,
-        packet: &mut Packet<'_>,
-        meta: Meta,
-        parsed: &Parsed,
-        hash: u64,
-    ) -> Decision {
-        if let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, hash) {
-            return decision;
-        }
-        if let Some(decision) = not_balanced(parsed, meta.hook) {
-            return self.unbalanced(now, packet, meta, parsed, decision);
-        }
-        self.balance_at_gate(now, packet, meta, parsed, hash)
-    }
-
-    /// A packet whose flow can be read, while the gate is not open.
-    pub(super) fn balance_at_gate(
-        &mut self,
-        now: Instant,
-        packet: &mut Packet<'_>,
-        meta: Meta,
-        parsed: &Parsed,
-        hash: u64,
-    ) -> Decision {
-        let found = self.flows.table.find(hash, &parsed.tuple, now);
-        if let Some((slot, Side::Server)) = found {
-            return self.reply(now, packet, meta, parsed, slot);
-        }
-        if self.gate.contains(Gate::SERVERS)
-            && let Some(decision) = self.decide_of_server(now, packet, meta, parsed)
-        {
-            return decision;
-        }
-        match found {
-            _ if meta.hook == Hook::Forward => Decision::Pass(PassReason::Forwarded),
-            Some((slot, _)) => self.request(now, packet, meta, parsed, slot),
-            None => self.unknown(now, packet, meta, parsed),
-        }
-    }
-
     /// A packet that no connection knows as a server's, if it is one nevertheless.
-    fn decide_of_server(
+    #[cold]
+    pub(super) fn decide_of_server(
         &mut self,
         now: Instant,
         packet: &mut Packet<'_>,

@@ -191,7 +191,7 @@ impl Director {
         verdict: &mut Verdict,
     ) {
         let decision = match glance.refused {
-            None => self.decide(now, packet, meta, glance, found),
+            None => self.decide(now, packet, meta, &glance.parsed, found),
             Some(reason) => Decision::Drop(reason),
         };
         self.reasons.count(decision);
@@ -263,12 +263,13 @@ impl Director {
         now: Instant,
         packet: &mut Packet<'_>,
         meta: Meta,
-        glance: &Glance,
+        parsed: &Parsed,
         found: Option<(u32, Side)>,
     ) -> Decision {
-        let parsed = &glance.parsed;
-        if self.gate != Gate::OPEN {
-            return self.decide_at_gate(now, packet, meta, parsed, glance.hash);
+        if self.gate != Gate::OPEN
+            && let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, found)
+        {
+            return decision;
         }
         if let Some(decision) = not_balanced(parsed, meta.hook) {
             return self.unbalanced(now, packet, meta, parsed, decision);
@@ -286,17 +287,24 @@ impl Director {
         parsed: &Parsed,
         found: Option<(u32, Side)>,
     ) -> Decision {
+        if let Some((slot, Side::Server)) = found {
+            return self.reply(now, packet, meta, parsed, slot);
+        }
+        if self.gate.contains(Gate::SERVERS)
+            && let Some(decision) = self.decide_of_server(now, packet, meta, parsed)
+        {
+            return decision;
+        }
         match found {
-            Some((slot, Side::Server)) => self.reply(now, packet, meta, parsed, slot),
             _ if meta.hook == Hook::Forward => Decision::Pass(PassReason::Forwarded),
-            Some((slot, Side::Client)) => self.request(now, packet, meta, parsed, slot),
+            Some((slot, _)) => self.request(now, packet, meta, parsed, slot),
             None => self.unknown(now, packet, meta, parsed),
         }
     }
 
     /// A packet that no connection has the ports of: one may wait for a client's packet from whatever port.
     #[inline(never)]
-    pub(super) fn unknown(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
+    fn unknown(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
         match self.flows.table.find_waiting(&parsed.tuple, now) {
             Some(slot) => self.request(now, packet, meta, parsed, slot),
             None => self.opening(now, packet, meta, parsed),
@@ -311,7 +319,7 @@ impl Director {
         bytes: &[u8],
         meta: Meta,
         parsed: &Parsed,
-        hash: u64,
+        found: Option<(u32, Side)>,
     ) -> Option<Decision> {
         if self.gate.contains(Gate::NO_SERVICE) {
             return Some(Decision::Pass(PassReason::NotEnabled));
@@ -332,7 +340,6 @@ impl Director {
                 IpsecCourse::Done(_) | IpsecCourse::Follow { side: Side::Server, .. }
             )
         } else {
-            let found = self.flows.table.find(hash, &parsed.tuple, now);
             not_balanced(parsed, meta.hook).is_some()
                 || meta.hook == Hook::Forward
                 || matches!(found, Some((_, Side::Server)))

@@ -283,6 +283,16 @@ impl Director {
 
     /// The connection of a packet to a server, not yet in the table.
     pub(super) fn new_connection(&self, service: u32, server: u32, port: u16, parsed: &Parsed, meta: Meta) -> Entry {
+        let mut entry = self.entry_to(server, port, parsed);
+        if self.control.services.get(service).spec.one_packet && parsed.is_udp() {
+            entry.flags.set(Flags::ONE_PACKET);
+        }
+        entry.mark = meta.mark;
+        entry
+    }
+
+    /// An entry for the flow of a packet, to a port of a server.
+    pub(super) fn entry_to(&self, server: u32, port: u16, parsed: &Parsed) -> Entry {
         let (tuple, spec) = (&parsed.tuple, self.servers.spec(server));
         let ends = Ends {
             family: tuple.family,
@@ -291,13 +301,8 @@ impl Director {
             virtual_: (tuple.destination, tuple.destination_port),
             server: (Addr::from_ip(spec.address.ip()), port),
         };
-        let mut flags = new_flags(spec.method);
-        if self.control.services.get(service).spec.one_packet && parsed.is_udp() {
-            flags.set(Flags::ONE_PACKET);
-        }
-        let mut entry = Entry::new(Kind::connection(tuple.family, tuple.protocol), &ends, flags);
+        let mut entry = Entry::new(Kind::connection(tuple.family, tuple.protocol), &ends, new_flags(spec.method));
         entry.server = server;
-        entry.mark = meta.mark;
         entry
     }
 

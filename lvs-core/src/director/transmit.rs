@@ -19,6 +19,7 @@ use crate::forward::{Plan, decrement_ttl, rewrite, tun};
 use crate::service::server::Live;
 use crate::service::server::Met;
 use crate::service::{Method, Tunnel};
+use crate::stats::Counters;
 use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, Forward, PassReason, ReplyReason, Verdict};
 use crate::wire::icmp::{self, IcmpError};
@@ -195,8 +196,8 @@ impl Director {
         Outcome::Send(plan)
     }
 
-    #[inline]
-    fn plan_nat(&self, entry: &Entry, decrement_ttl: bool) -> Plan {
+    #[inline(always)]
+    pub(super) fn plan_nat(&self, entry: &Entry, decrement_ttl: bool) -> Plan {
         Plan::Nat(Translation {
             direction: Direction::ToServer,
             address: entry.server_address(),
@@ -349,25 +350,28 @@ impl Director {
         Decision::ToClient { connection: slot }
     }
 
-    /// A packet that is about a connection, counted at its server unless that has left its service.
+    /// A packet that is about a connection, counted at its server.
     pub(super) fn count_in(&mut self, server: u32, len: usize) {
-        if server != NONE
-            && self.servers.live(server).is_available()
-            && let Some(counters) = self.flows.counters_mut(server)
-        {
+        if let Some(counters) = self.counters_in_service(server) {
             counters.count_in(len);
         }
     }
 
-    /// A packet to a client, counted at its server unless that has left its service.
+    /// A packet to a client, counted at its server.
     #[inline]
     pub(super) fn count_out(&mut self, server: u32, len: usize) {
-        if server != NONE
-            && self.servers.live(server).is_available()
-            && let Some(counters) = self.flows.counters_mut(server)
-        {
+        if let Some(counters) = self.counters_in_service(server) {
             counters.count_out(len);
         }
+    }
+
+    /// The counters of a server, unless it has left its service.
+    #[inline]
+    fn counters_in_service(&mut self, server: u32) -> Option<&mut Counters> {
+        if server == NONE || !self.servers.live(server).is_available() {
+            return None;
+        }
+        self.flows.counters_mut(server)
     }
 
     /// Passes, drops or answers a packet.
@@ -466,7 +470,7 @@ fn is_one_host(address: IpAddr) -> bool {
 }
 
 /// The plan for a packet of the server.
-#[inline]
+#[inline(always)]
 pub(super) fn plan_out(entry: &Entry) -> Plan {
     match entry.method() {
         Method::Nat => Plan::Nat(Translation {

@@ -27,7 +27,7 @@ pub(crate) struct Translation {
 }
 
 /// Taking one off the TTL takes 0x0100 off the sum of the IPv4 header.
-pub(crate) const TTL_DELTA: Delta = Delta(!0x0100);
+const TTL_DELTA: Delta = Delta(!0x0100);
 
 /// Why a packet that is not [whole](Shape::Whole) cannot be translated, if so.
 #[cold]
@@ -100,10 +100,19 @@ fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, chec
         put16(header, port_at, to.port);
         return update(header, transport::TCP_CHECKSUM, to, checksum);
     }
+    if parsed.is_udp()
+        && checksum != Checksum::Partial
+        && let Some(header) = segment.first_chunk_mut::<{ transport::UDP_LEN }>()
+        && be16(header, transport::UDP_CHECKSUM) != 0
+    {
+        put16(header, port_at, to.port);
+        let new = to.transport_delta.apply(be16(header, transport::UDP_CHECKSUM));
+        return put16(header, transport::UDP_CHECKSUM, shown(new));
+    }
     match Protocol::from_number(parsed.tuple.protocol) {
         Some(Protocol::Udp) => {
             put16(segment, port_at, to.port);
-            update_udp(bytes, parsed, to, checksum);
+            complete_udp(bytes, parsed, to, checksum);
         }
         Some(Protocol::Sctp) => {
             let old_port = be16(segment, port_at);
@@ -131,26 +140,26 @@ fn update(segment: &mut [u8], at: usize, to: &Translation, checksum: Checksum) {
     put16(segment, at, new);
 }
 
-#[inline(never)]
-fn update_udp(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
+/// The checksum of a datagram that has none, or whose checksum is left to the network card.
+#[cold]
+fn complete_udp(bytes: &mut [u8], parsed: &Parsed, to: &Translation, checksum: Checksum) {
     let segment = &mut bytes[parsed.transport..];
     if checksum == Checksum::Partial {
         return update(segment, transport::UDP_CHECKSUM, to, checksum);
     }
-    let old = be16(segment, transport::UDP_CHECKSUM);
-    let new = if old == 0 {
-        if parsed.shape == Shape::FirstPart {
-            // It would cover what the other parts hold: there is none before as after (RFC 768).
-            return;
-        }
-        let len = u32::try_from(segment.len()).unwrap_or(u32::MAX);
-        let sum = Sum::of(segment).plus(pseudo_tail(parsed.tuple.protocol, len));
-        sum.plus(address_sum(bytes, parsed.tuple.family)).checksum()
-    } else {
-        to.transport_delta.apply(old)
-    };
-    // Zero would say that there is none (RFC 768).
-    put16(&mut bytes[parsed.transport..], transport::UDP_CHECKSUM, if new == 0 { 0xffff } else { new });
+    if parsed.shape == Shape::FirstPart {
+        // It would cover what the other parts hold: there is none before as after (RFC 768).
+        return;
+    }
+    let len = u32::try_from(segment.len()).unwrap_or(u32::MAX);
+    let sum = Sum::of(segment).plus(pseudo_tail(parsed.tuple.protocol, len));
+    let new = sum.plus(address_sum(bytes, parsed.tuple.family)).checksum();
+    put16(&mut bytes[parsed.transport..], transport::UDP_CHECKSUM, shown(new));
+}
+
+/// A checksum as UDP shows it: zero would say that there is none (RFC 768).
+const fn shown(checksum: u16) -> u16 {
+    if checksum == 0 { 0xffff } else { checksum }
 }
 
 /// The sum of both addresses, which stand side by side in either header.
