@@ -5,6 +5,8 @@
 //!
 //! Follows: folded multiplication, as in wyhash and foldhash: the two halves of a 64 by 64 bit product, exclusive-ored.
 
+use core::hash::{BuildHasher, Hasher};
+
 use crate::addr::{Addr, Family};
 use crate::rng::Rng;
 
@@ -52,6 +54,54 @@ impl HashKey {
             words.iter().chain([&last]).fold(start, |hash, word| fold(hash ^ u64::from_le_bytes(*word), self.0[3]));
         let [a, b, c, d, ..] = fold(hash ^ self.0[1], self.0[2]).to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
+    }
+}
+
+/// For maps of anything.
+impl BuildHasher for HashKey {
+    type Hasher = Fields;
+
+    fn build_hasher(&self) -> Fields {
+        Fields { hash: self.0[0], key: self.0[3] }
+    }
+}
+
+/// Takes a value in, field by field.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields {
+    hash: u64,
+    key: u64,
+}
+
+impl Hasher for Fields {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        if !rest.is_empty() {
+            self.write_u64(u64::from_le_bytes(last));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(value.into());
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.hash = fold(self.hash ^ value, self.key);
+    }
+
+    fn finish(&self) -> u64 {
+        self.hash
     }
 }
 

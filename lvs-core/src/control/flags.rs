@@ -32,11 +32,11 @@ const NAMES: [Name; 7] = [
 ];
 
 /// The flags of a comma-separated list. Empty items and repeats are ignored.
-pub(crate) fn read(list: &Word, scheduler: &str) -> Result<SchedulerFlags, RuleError> {
+pub(crate) fn read(list: &Word<'_>, scheduler: &str) -> Result<SchedulerFlags, RuleError> {
     list.parts(',').iter().try_fold(SchedulerFlags::NONE, |flags, item| Ok(flags.with(flag(item, scheduler)?)))
 }
 
-fn flag(item: &Word, scheduler: &str) -> Result<SchedulerFlags, RuleError> {
+fn flag(item: &Word<'_>, scheduler: &str) -> Result<SchedulerFlags, RuleError> {
     let Some(name) = NAMES.iter().find(|name| name.text == item.text()) else {
         return Err(
             item.wrong("a scheduler flag: sh-fallback, sh-port, mh-fallback, mh-port, flag-1, flag-2 or flag-3")

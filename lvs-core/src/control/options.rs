@@ -108,7 +108,7 @@ const fn opt(short: &'static str, long: &'static str, opt: Opt, takes: Takes) ->
 }
 
 #[rustfmt::skip]
-const ENTRIES: [Entry; 57] = [
+static ENTRIES: [Entry; 57] = [
     verb("A",  "add-service",     Verb::AddService,     Nothing),
     verb("E",  "edit-service",    Verb::EditService,    Nothing),
     verb("D",  "delete-service",  Verb::DeleteService,  Nothing),
@@ -168,9 +168,27 @@ const ENTRIES: [Entry; 57] = [
     opt("",    "exact",           Exact,                Nothing),
 ];
 
+/// The place of each letter's option among the entries; one past them for no option's.
+static BY_LETTER: [u8; 128] = places_of_letters();
+
+const fn places_of_letters() -> [u8; 128] {
+    let mut places = [u8::MAX; 128];
+    let mut place = 0;
+    while place < ENTRIES.len() {
+        let letters = ENTRIES[place].short.as_bytes();
+        let mut at = 0;
+        while at < letters.len() {
+            places[letters[at] as usize] = place as u8;
+            at += 1;
+        }
+        place += 1;
+    }
+    places
+}
+
 /// The option of a letter.
 pub(crate) fn by_short(letter: char) -> Option<&'static Entry> {
-    ENTRIES.iter().find(|entry| entry.short.contains(letter))
+    ENTRIES.get(usize::from(*BY_LETTER.get(letter as usize)?))
 }
 
 /// The option of a word after `--`. There are no abbreviations.

@@ -112,7 +112,7 @@ const fn blamed(error: ControlError) -> &'static [Opt] {
     }
 }
 
-pub(crate) fn command(line: &Line) -> Result<Command, RuleError> {
+pub(crate) fn command(line: &Line<'_>) -> Result<Command, RuleError> {
     Ok(match line.command.what {
         Verb::AddService => Command::AddService(service(line)?),
         Verb::EditService => Command::EditService(service(line)?),
@@ -145,7 +145,7 @@ pub(crate) fn command(line: &Line) -> Result<Command, RuleError> {
 // Services.
 
 /// The service that a line names.
-fn key(line: &Line) -> Result<Option<ServiceKey>, RuleError> {
+fn key(line: &Line<'_>) -> Result<Option<ServiceKey>, RuleError> {
     let Some(selector) = line.one_of(SELECTORS) else { return Ok(None) };
     let protocol = match selector.what {
         Opt::Tcp => Protocol::Tcp,
@@ -157,17 +157,17 @@ fn key(line: &Line) -> Result<Option<ServiceKey>, RuleError> {
     Ok(Some(ServiceKey::address(protocol, SocketAddr::new(ip, port.unwrap_or(0)))))
 }
 
-fn mark(line: &Line) -> Result<ServiceKey, RuleError> {
+fn mark(line: &Line<'_>) -> Result<ServiceKey, RuleError> {
     let family = if line.has(Opt::Ipv6) { Family::V6 } else { Family::V4 };
     let mark = line.number(Opt::Mark)?.expect("the line names a mark");
     Ok(ServiceKey::mark(mark, family))
 }
 
-fn needed_key(line: &Line) -> Result<ServiceKey, RuleError> {
+fn needed_key(line: &Line<'_>) -> Result<ServiceKey, RuleError> {
     key(line).map(|key| key.expect("the command needs a service, and a line without one is refused before"))
 }
 
-fn service(line: &Line) -> Result<ServiceSpec, RuleError> {
+fn service(line: &Line<'_>) -> Result<ServiceSpec, RuleError> {
     let key = needed_key(line)?;
     let persistence = persistence(line)?;
     check_port(line, &key, persistence)?;
@@ -188,14 +188,14 @@ fn service(line: &Line) -> Result<ServiceSpec, RuleError> {
 }
 
 /// An empty name stands for the default, too.
-fn scheduler(line: &Line) -> String {
+fn scheduler(line: &Line<'_>) -> String {
     match line.option(Opt::Scheduler).map_or("", Given::text) {
         "" => String::from("wlc"),
         name => String::from(name),
     }
 }
 
-fn persistence(line: &Line) -> Result<Option<Persistence>, RuleError> {
+fn persistence(line: &Line<'_>) -> Result<Option<Persistence>, RuleError> {
     if !line.has(Opt::Persistent) {
         return Ok(None);
     }
@@ -204,7 +204,7 @@ fn persistence(line: &Line) -> Result<Option<Persistence>, RuleError> {
 }
 
 /// A service for every port would send one client's connections everywhere, unless it is persistent.
-fn check_port(line: &Line, key: &ServiceKey, persistence: Option<Persistence>) -> Result<(), RuleError> {
+fn check_port(line: &Line<'_>, key: &ServiceKey, persistence: Option<Persistence>) -> Result<(), RuleError> {
     if key.is_mark() || key.port() != 0 || persistence.is_some() {
         return Ok(());
     }
@@ -212,7 +212,7 @@ fn check_port(line: &Line, key: &ServiceKey, persistence: Option<Persistence>) -
     Err(selector.wrong("a port from 1 to 65535, or -p: a service for every port has to be persistent"))
 }
 
-fn one_packet(line: &Line, key: &ServiceKey) -> Result<bool, RuleError> {
+fn one_packet(line: &Line<'_>, key: &ServiceKey) -> Result<bool, RuleError> {
     let Some(given) = line.option(Opt::OnePacket) else { return Ok(false) };
     match key {
         ServiceKey::Address { protocol: Protocol::Tcp | Protocol::Sctp, .. } => {
@@ -222,7 +222,7 @@ fn one_packet(line: &Line, key: &ServiceKey) -> Result<bool, RuleError> {
     }
 }
 
-fn netmask(line: &Line, family: Family) -> Result<Option<Netmask>, RuleError> {
+fn netmask(line: &Line<'_>, family: Family) -> Result<Option<Netmask>, RuleError> {
     let Some(given) = line.option(Opt::Netmask) else { return Ok(None) };
     let (mask, expected) = match family {
         Family::V4 => (values::ipv4(given.text()).map(Netmask::V4), "an IPv4 mask such as 255.255.255.0"),
@@ -234,7 +234,7 @@ fn netmask(line: &Line, family: Family) -> Result<Option<Netmask>, RuleError> {
     mask.map(Some).ok_or_else(|| given.wrong(expected))
 }
 
-fn endpoint(given: &Given<Opt>) -> Result<Endpoint, RuleError> {
+fn endpoint(given: &Given<'_, Opt>) -> Result<Endpoint, RuleError> {
     let noun = noun(Name::Opt(given.what));
     values::endpoint(given.text())
         .ok_or_else(|| given.wrong(format!("{noun}, such as 192.0.2.10:80, 2001:db8::1 or [2001:db8::1]:80")))
@@ -242,7 +242,7 @@ fn endpoint(given: &Given<Opt>) -> Result<Endpoint, RuleError> {
 
 // Real servers.
 
-fn server(line: &Line, key: &ServiceKey) -> Result<ServerSpec, RuleError> {
+fn server(line: &Line<'_>, key: &ServiceKey) -> Result<ServerSpec, RuleError> {
     let method = method(line);
     let given = line.option(Opt::RealServer).expect("the command needs a real server");
     let Endpoint { ip, port } = endpoint(given)?;
@@ -262,13 +262,13 @@ fn server(line: &Line, key: &ServiceKey) -> Result<ServerSpec, RuleError> {
 }
 
 /// The server of `-d`: without a method, the port counts as it was given.
-fn named_server(line: &Line, key: &ServiceKey) -> Result<SocketAddr, RuleError> {
+fn named_server(line: &Line<'_>, key: &ServiceKey) -> Result<SocketAddr, RuleError> {
     let given = line.option(Opt::RealServer).expect("the command needs a real server");
     let Endpoint { ip, port } = endpoint(given)?;
     Ok(SocketAddr::new(ip, port.unwrap_or_else(|| key.port())))
 }
 
-fn method(line: &Line) -> Method {
+fn method(line: &Line<'_>) -> Method {
     match line.one_of(METHODS).map(|given| given.what) {
         Some(Opt::Masquerading) => Method::Nat,
         Some(Opt::Ipip) => Method::Tun,
@@ -280,7 +280,7 @@ fn method(line: &Line) -> Method {
 struct TunnelKind {
     name: &'static str,
     may: &'static [Opt],
-    make: fn(&Line) -> Result<Tunnel, RuleError>,
+    make: fn(&Line<'_>) -> Result<Tunnel, RuleError>,
 }
 
 const TUNNELS: [TunnelKind; 3] = [
@@ -289,7 +289,7 @@ const TUNNELS: [TunnelKind; 3] = [
     TunnelKind { name: "gue", may: &[Opt::TunPort, Opt::TunNocsum, Opt::TunCsum, Opt::TunRemcsum], make: gue },
 ];
 
-fn tunnel(line: &Line) -> Result<Tunnel, RuleError> {
+fn tunnel(line: &Line<'_>) -> Result<Tunnel, RuleError> {
     let Some(first) = line.one_of(TUNNEL) else { return Ok(Tunnel::Ipip) };
     if !line.has(Opt::Ipip) {
         return Err(first.word.wrong("-i beside tunnel options"));
@@ -302,16 +302,16 @@ fn tunnel(line: &Line) -> Result<Tunnel, RuleError> {
     (kind.make)(line)
 }
 
-fn tunnel_kind(line: &Line) -> Result<&'static TunnelKind, RuleError> {
+fn tunnel_kind(line: &Line<'_>) -> Result<&'static TunnelKind, RuleError> {
     let Some(given) = line.option(Opt::TunType) else { return Ok(&TUNNELS[0]) };
     TUNNELS.iter().find(|kind| kind.name == given.text()).ok_or_else(|| given.wrong(noun(Name::Opt(Opt::TunType))))
 }
 
-fn gre(line: &Line) -> Result<Tunnel, RuleError> {
+fn gre(line: &Line<'_>) -> Result<Tunnel, RuleError> {
     Ok(Tunnel::Gre { checksum: line.has(Opt::TunCsum) })
 }
 
-fn gue(line: &Line) -> Result<Tunnel, RuleError> {
+fn gue(line: &Line<'_>) -> Result<Tunnel, RuleError> {
     let port = line.number(Opt::TunPort)?.and_then(|port| u16::try_from(port).ok());
     let Some(port) = port else { return Err(line.missing("the port of the GUE tunnel: --tun-port")) };
     let checksum = match line.one_of(CHECKSUMS).map(|given| given.what) {
@@ -336,7 +336,7 @@ const LAYOUTS: [(Opt, Columns); 5] = [
 const CONTENTS: [(Opt, Content); 3] =
     [(Opt::Connection, Content::Connections), (Opt::Timeout, Content::Timeouts), (Opt::Daemon, Content::Daemons)];
 
-fn listing(line: &Line) -> Result<Listing, RuleError> {
+fn listing(line: &Line<'_>) -> Result<Listing, RuleError> {
     let content = CONTENTS.iter().find(|(option, _)| line.has(*option)).map_or(Content::Services, |row| row.1);
     Ok(Listing {
         content,
@@ -348,7 +348,7 @@ fn listing(line: &Line) -> Result<Listing, RuleError> {
     })
 }
 
-fn timeouts(line: &Line) -> Result<Command, RuleError> {
+fn timeouts(line: &Line<'_>) -> Result<Command, RuleError> {
     let mut seconds = [Duration::ZERO; 3];
     let names = line.command.what.grammar().operands;
     for ((word, expected), seconds) in line.operands.iter().zip(names).zip(&mut seconds) {
@@ -359,7 +359,7 @@ fn timeouts(line: &Line) -> Result<Command, RuleError> {
     Ok(Command::SetTimeouts { tcp, tcp_fin, udp })
 }
 
-fn role(command: &Given<Verb>) -> Result<DaemonRole, RuleError> {
+fn role(command: &Given<'_, Verb>) -> Result<DaemonRole, RuleError> {
     match command.text() {
         "master" => Ok(DaemonRole::Master),
         "backup" => Ok(DaemonRole::Backup),
@@ -367,7 +367,7 @@ fn role(command: &Given<Verb>) -> Result<DaemonRole, RuleError> {
     }
 }
 
-fn daemon(line: &Line) -> Result<DaemonSpec, RuleError> {
+fn daemon(line: &Line<'_>) -> Result<DaemonSpec, RuleError> {
     let word = |option| line.number(option).map(|value| value.and_then(|value| u16::try_from(value).ok()));
     let byte = |option| line.number(option).map(|value| value.and_then(|value| u8::try_from(value).ok()));
     Ok(DaemonSpec {
@@ -381,7 +381,7 @@ fn daemon(line: &Line) -> Result<DaemonSpec, RuleError> {
     })
 }
 
-fn group(line: &Line) -> Result<Option<IpAddr>, RuleError> {
+fn group(line: &Line<'_>) -> Result<Option<IpAddr>, RuleError> {
     let Some(given) = line.option(Opt::McastGroup) else { return Ok(None) };
     let group = values::address(given.text());
     group.map(Some).ok_or_else(|| given.wrong("a multicast address, such as 224.0.0.81"))

@@ -5,7 +5,7 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::vec::{IntoIter, Vec};
 use core::iter::Peekable;
 
 use super::options::{self, EXCLUSIVE, Entry, Grammar, Name, Opt, Takes, Verb};
@@ -15,25 +15,27 @@ use crate::error::RuleError;
 
 /// A line whose options are known and go together.
 #[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) command: Given<Verb>,
-    options: Vec<Given<Opt>>,
+pub(crate) struct Line<'a> {
+    pub(crate) command: Given<'a, Verb>,
+    options: Vec<Given<'a, Opt>>,
     /// Words that are neither options nor their values.
-    pub(crate) operands: Vec<Word>,
-    /// The column where more words would stand.
-    end: u32,
+    pub(crate) operands: Vec<Word<'a>>,
+    text: &'a str,
 }
+
+/// Most lines have no more options.
+const TYPICAL: usize = 8;
 
 /// An option that was given.
 #[derive(Debug)]
-pub(crate) struct Given<T> {
+pub(crate) struct Given<'a, T> {
     pub(crate) what: T,
     /// The word that holds it.
-    pub(crate) word: Word,
-    pub(crate) value: Option<Word>,
+    pub(crate) word: Word<'a>,
+    pub(crate) value: Option<Word<'a>>,
 }
 
-impl<T> Given<T> {
+impl<T> Given<'_, T> {
     /// The value is wrong. An empty one cannot be pointed at, so that the option stands for it.
     pub(crate) fn wrong(&self, expected: impl Into<String>) -> RuleError {
         match &self.value {
@@ -48,21 +50,18 @@ impl<T> Given<T> {
     }
 }
 
-impl Line {
+impl<'a> Line<'a> {
     /// The options of a line; `None` if it has no words.
-    pub(crate) fn read(text: &str) -> Result<Option<Self>, RuleError> {
-        let words = words::split(text)?;
-        let words = match words.split_first() {
-            Some((first, rest)) if first.text() == "ipvsadm" => rest,
-            _ => &words,
-        };
-        let Some(first) = words.first() else { return Ok(None) };
-        let line = Reader { words: words.iter().peekable(), end: words::past_end(text), line: None }.read(first)?;
+    pub(crate) fn read(text: &'a str) -> Result<Option<Self>, RuleError> {
+        let mut words = words::split(text)?.into_iter().peekable();
+        words.next_if(|first| first.text() == "ipvsadm");
+        let Some(first) = words.peek().cloned() else { return Ok(None) };
+        let line = Reader { words, text, line: None }.read(&first)?;
         line.check()?;
         Ok(Some(line))
     }
 
-    pub(crate) fn option(&self, option: Opt) -> Option<&Given<Opt>> {
+    pub(crate) fn option(&self, option: Opt) -> Option<&Given<'a, Opt>> {
         self.options.iter().find(|given| given.what == option)
     }
 
@@ -71,7 +70,7 @@ impl Line {
     }
 
     /// The first option of a group that was given.
-    pub(crate) fn one_of(&self, group: &[Opt]) -> Option<&Given<Opt>> {
+    pub(crate) fn one_of(&self, group: &[Opt]) -> Option<&Given<'a, Opt>> {
         self.options.iter().find(|given| group.contains(&given.what))
     }
 
@@ -93,7 +92,7 @@ impl Line {
 
     /// Something is missing at the end of the line.
     pub(crate) fn missing(&self, expected: impl Into<String>) -> RuleError {
-        words::missing(self.end, expected)
+        words::missing(words::past_end(self.text), expected)
     }
 
     fn check(&self) -> Result<(), RuleError> {
@@ -113,28 +112,33 @@ impl Line {
         }
     }
 
-    fn check_option(&self, grammar: &Grammar, given: &Given<Opt>, earlier: &[Given<Opt>]) -> Result<(), RuleError> {
+    fn check_option(
+        &self,
+        grammar: &Grammar,
+        given: &Given<'_, Opt>,
+        earlier: &[Given<'_, Opt>],
+    ) -> Result<(), RuleError> {
         let was_given = |option: Opt| earlier.iter().any(|other| other.what == option);
         let option = given.what;
-        let name = options::dashed(Name::Opt(option));
+        let name = || options::dashed(Name::Opt(option));
         if !grammar.takes(option) {
-            return Err(given.word.wrong(format!("an option of {}, which {name} is not", self.name())));
+            return Err(given.word.wrong(format!("an option of {}, which {} is not", self.name(), name())));
         }
         if option != Opt::Sort && was_given(option) {
-            return Err(given.word.wrong(format!("{name} only once")));
+            return Err(given.word.wrong(format!("{} only once", name())));
         }
         if option == Opt::Ipv6 && !was_given(Opt::Mark) {
             return Err(given.word.wrong("-6 after -f only: an address shows its family itself"));
         }
         let beside = |group: &&[Opt]| group.iter().copied().find(|&other| other != option && was_given(other));
         match EXCLUSIVE.iter().filter(|group| group.contains(&option)).find_map(beside) {
-            Some(other) => Err(given.word.wrong(format!("no {name} beside {}", options::dashed(Name::Opt(other))))),
+            Some(other) => Err(given.word.wrong(format!("no {} beside {}", name(), options::dashed(Name::Opt(other))))),
             None => Ok(()),
         }
     }
 
     /// A number is checked even where it has no effect (`-L --syncid`).
-    fn check_number(&self, given: &Given<Opt>) -> Result<(), RuleError> {
+    fn check_number(&self, given: &Given<'_, Opt>) -> Result<(), RuleError> {
         match options::limit_of(given.what) {
             Some(_) => self.number(given.what).map(|_| ()),
             None => Ok(()),
@@ -147,23 +151,23 @@ impl Line {
 }
 
 /// Goes through the words of a line.
-struct Reader<'a, W: Iterator<Item = &'a Word>> {
-    words: Peekable<W>,
-    end: u32,
+struct Reader<'a> {
+    words: Peekable<IntoIter<Word<'a>>>,
+    text: &'a str,
     /// Made by the first option, which has to be a command.
-    line: Option<Line>,
+    line: Option<Line<'a>>,
 }
 
-impl<'a, W: Iterator<Item = &'a Word>> Reader<'a, W> {
-    fn read(mut self, first: &Word) -> Result<Line, RuleError> {
+impl<'a> Reader<'a> {
+    fn read(mut self, first: &Word<'a>) -> Result<Line<'a>, RuleError> {
         let mut plain_only = false;
         while let Some(word) = self.words.next() {
             match word.text() {
                 _ if self.is_done() => break,
                 _ if plain_only => self.operand(word)?,
                 "--" => plain_only = true,
-                text if text.starts_with("--") => self.long(word)?,
-                text if text.len() > 1 && text.starts_with('-') => self.joined(word)?,
+                text if text.starts_with("--") => self.long(&word)?,
+                text if text.len() > 1 && text.starts_with('-') => self.joined(&word)?,
                 _ => self.operand(word)?,
             }
         }
@@ -175,62 +179,67 @@ impl<'a, W: Iterator<Item = &'a Word>> Reader<'a, W> {
         self.line.as_ref().is_some_and(|line| matches!(line.command.what, Verb::Help | Verb::Version))
     }
 
-    fn operand(&mut self, word: &Word) -> Result<(), RuleError> {
+    fn operand(&mut self, word: Word<'a>) -> Result<(), RuleError> {
         match &mut self.line {
             Some(line) => {
-                line.operands.push(word.clone());
+                line.operands.push(word);
                 Ok(())
             }
             None => Err(word.wrong(COMMAND_EXPECTED)),
         }
     }
 
-    fn long(&mut self, word: &Word) -> Result<(), RuleError> {
+    fn long(&mut self, word: &Word<'a>) -> Result<(), RuleError> {
         let name = word.text()[2..].split('=').next().unwrap_or_default();
         let value = word.text().contains('=').then(|| word.skip(2 + name.chars().count() + 1));
         let Some(entry) = options::by_long(name) else { return Err(self.unknown(word)) };
         self.take(entry, word, value)
     }
 
-    fn joined(&mut self, word: &Word) -> Result<(), RuleError> {
+    fn joined(&mut self, word: &Word<'a>) -> Result<(), RuleError> {
         for (position, letter) in word.text().chars().enumerate().skip(1) {
             if self.is_done() {
                 break;
             }
             let Some(entry) = options::by_short(letter) else { return Err(self.unknown(word)) };
-            let rest = word.skip(position + 1);
-            if entry.takes == Takes::Nothing || rest.text().is_empty() {
+            let is_last = position + 1 == word.text().len();
+            if entry.takes == Takes::Nothing || is_last {
                 self.take(entry, word, None)?;
                 continue;
             }
+            let rest = word.skip(position + 1);
             let value = if rest.text().starts_with('=') { rest.skip(1) } else { rest };
             return self.take(entry, word, Some(value));
         }
         Ok(())
     }
 
-    fn take(&mut self, entry: &Entry, word: &Word, joined: Option<Word>) -> Result<(), RuleError> {
+    fn take(&mut self, entry: &Entry, word: &Word<'a>, joined: Option<Word<'a>>) -> Result<(), RuleError> {
         let value = match entry.takes {
             Takes::Nothing if joined.is_some() => {
                 return Err(word.wrong(format!("--{} without a value", entry.long)));
             }
             Takes::Value(noun) if joined.is_none() => match self.words.next() {
-                Some(next) => Some(next.clone()),
-                None => return Err(words::missing(self.end, format!("{noun} after {}", options::dashed(entry.name)))),
+                Some(next) => Some(next),
+                None => {
+                    return Err(words::missing(
+                        words::past_end(self.text),
+                        format!("{noun} after {}", options::dashed(entry.name)),
+                    ));
+                }
             },
-            Takes::ValueUnlessOption(_) if joined.is_none() => {
-                self.words.next_if(|next| !next.text().starts_with('-')).cloned()
-            }
+            Takes::ValueUnlessOption(_) if joined.is_none() => self.words.next_if(|next| !next.text().starts_with('-')),
             _ => joined,
         };
         self.given(entry.name, word.clone(), value)
     }
 
-    fn given(&mut self, name: Name, word: Word, value: Option<Word>) -> Result<(), RuleError> {
+    fn given(&mut self, name: Name, word: Word<'a>, value: Option<Word<'a>>) -> Result<(), RuleError> {
         match (&mut self.line, name) {
             (None, Name::Verb(what)) => {
                 let command = Given { what, word, value };
-                self.line = Some(Line { command, options: Vec::new(), operands: Vec::new(), end: self.end });
+                self.line =
+                    Some(Line { command, options: Vec::with_capacity(TYPICAL), operands: Vec::new(), text: self.text });
             }
             (None, Name::Opt(_)) => return Err(word.wrong(COMMAND_EXPECTED)),
             (Some(_), Name::Verb(_)) => return Err(word.wrong("one command on a line")),
@@ -239,7 +248,7 @@ impl<'a, W: Iterator<Item = &'a Word>> Reader<'a, W> {
         Ok(())
     }
 
-    fn unknown(&self, word: &Word) -> RuleError {
+    fn unknown(&self, word: &Word<'a>) -> RuleError {
         match &self.line {
             Some(line) => word.wrong(format!("an option of {}", line.name())),
             None => word.wrong(COMMAND_EXPECTED),

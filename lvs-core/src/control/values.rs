@@ -1,6 +1,6 @@
 //! Numbers, addresses and ports, in the forms that `ipvsadm` takes.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 
 /// A decimal number within a range. Blanks in front, a plus sign and leading zeros are taken, as `strtol` takes them.
@@ -23,10 +23,11 @@ pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
         let (host, port_text) = rest.split_once("]:")?;
         return Some(Endpoint { ip: IpAddr::V6(host.parse().ok()?), port: Some(port(port_text)?) });
     }
-    if let Ok(ip) = text.parse::<Ipv6Addr>() {
-        return Some(Endpoint { ip: IpAddr::V6(ip), port: None });
-    }
-    let (host, port_text) = match text.rsplit_once(':') {
+    let (host, port_text) = match text.split_once(':') {
+        // Of an IPv4 address and its port there is one colon between.
+        Some((_, rest)) if rest.contains(':') => {
+            return Some(Endpoint { ip: IpAddr::V6(text.parse().ok()?), port: None });
+        }
         Some((host, port_text)) => (host, Some(port_text)),
         None => (text, None),
     };

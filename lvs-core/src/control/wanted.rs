@@ -45,10 +45,17 @@ pub(crate) fn read(text: &str) -> Result<Vec<WantedService>, RuleError> {
                 }
                 services.push(WantedService { spec, servers: Vec::new(), line: number });
             }
-            Rule::Server(key, server) => match by_key.get(&key).and_then(|&index| services.get_mut(index)) {
-                Some(service) => service.servers.push(WantedServer { line: number, ..server }),
-                None => return Err(at(refusal(line, ControlError::NoSuchService))),
-            },
+            Rule::Server(key, server) => {
+                // Mostly of the service that was last.
+                let index = match services.last() {
+                    Some(last) if last.spec.key == key => Some(services.len() - 1),
+                    _ => by_key.get(&key).copied(),
+                };
+                match index.and_then(|index| services.get_mut(index)) {
+                    Some(service) => service.servers.push(WantedServer { line: number, ..server }),
+                    None => return Err(at(refusal(line, ControlError::NoSuchService))),
+                }
+            }
         }
     }
     Ok(services)

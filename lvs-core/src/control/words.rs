@@ -3,31 +3,34 @@
 //! Words are what the shell would make of the line: blanks separate them, quotes keep blanks in them and allow the
 //! empty word (`-s ''`). There is no other expansion.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::error::RuleError;
 
 /// A word of a line, or a part of one.
 #[derive(Clone, Debug)]
-pub(crate) struct Word {
-    text: String,
-    /// The column of each character, from 1.
+pub(crate) struct Word<'a> {
+    /// A piece of the line, or what quotes have put together.
+    text: Cow<'a, str>,
+    /// The column of the first character, from 1, or where it would stand.
+    column: u32,
+    /// The column of each character, if they do not stand side by side.
     columns: Vec<u32>,
-    /// Where the word would start if it had characters.
-    start: u32,
 }
 
-/// Most words are no longer.
-const TYPICAL: usize = 24;
-
-impl Word {
-    fn at(start: u32) -> Self {
-        Self { text: String::with_capacity(TYPICAL), columns: Vec::with_capacity(TYPICAL), start }
+impl<'a> Word<'a> {
+    fn put_together(column: u32) -> Self {
+        Self { text: Cow::default(), column, columns: Vec::new() }
     }
 
     fn push(&mut self, c: char, column: u32) {
-        self.text.push(c);
+        if self.columns.is_empty() {
+            self.column = column;
+        }
+        self.text.to_mut().push(c);
         self.columns.push(column);
     }
 
@@ -37,34 +40,46 @@ impl Word {
     }
 
     /// The column of the first character.
-    pub(crate) fn column(&self) -> u32 {
-        self.columns.first().copied().unwrap_or(self.start)
+    pub(crate) const fn column(&self) -> u32 {
+        self.column
     }
 
     /// What is left after the first `count` characters.
     pub(crate) fn skip(&self, count: usize) -> Self {
-        let past = self.columns.last().map_or(self.start, |column| column + 1);
-        let mut rest = Self::at(self.columns.get(count).copied().unwrap_or(past));
-        for (c, &column) in self.text.chars().zip(&self.columns).skip(count) {
-            rest.push(c, column);
-        }
-        rest
+        self.piece(count..usize::MAX)
     }
 
     /// The parts between separators, empty ones left out.
     pub(crate) fn parts(&self, separator: char) -> Vec<Self> {
         let mut parts = Vec::new();
-        let mut part = Self::at(self.start);
-        for (c, &column) in self.text.chars().zip(&self.columns) {
-            if c == separator {
-                parts.push(core::mem::replace(&mut part, Self::at(column)));
-            } else {
-                part.push(c, column);
-            }
+        let mut start = 0;
+        for part in self.text.split(separator) {
+            let end = start + part.chars().count();
+            parts.push(self.piece(start..end));
+            start = end + 1;
         }
-        parts.push(part);
         parts.retain(|part| !part.text.is_empty());
         parts
+    }
+
+    /// The characters of a range, as far as there are any.
+    fn piece(&self, chars: Range<usize>) -> Self {
+        let at = |count: usize| self.text.char_indices().nth(count).map_or(self.text.len(), |(at, _)| at);
+        let bytes = at(chars.start)..at(chars.end);
+        let text = match &self.text {
+            Cow::Borrowed(text) => Cow::Borrowed(&text[bytes]),
+            Cow::Owned(text) => Cow::Owned(String::from(&text[bytes])),
+        };
+        let columns = self.columns.iter().skip(chars.start).take(chars.len()).copied().collect();
+        Self { text, column: self.column_of(chars.start), columns }
+    }
+
+    /// The column of a character, or one past the last.
+    fn column_of(&self, count: usize) -> u32 {
+        match self.columns.last() {
+            Some(last) => self.columns.get(count).copied().unwrap_or(last + 1),
+            None => self.column.saturating_add(u32::try_from(count.min(self.text.chars().count())).unwrap_or(u32::MAX)),
+        }
     }
 
     /// This word is wrong; `expected` is what it should have been.
@@ -81,9 +96,12 @@ pub(crate) fn missing(column: u32, expected: impl Into<String>) -> RuleError {
 }
 
 /// The words of a line.
-pub(crate) fn split(line: &str) -> Result<Vec<Word>, RuleError> {
+pub(crate) fn split(line: &str) -> Result<Vec<Word<'_>>, RuleError> {
+    if line.is_ascii() && !line.contains(['\'', '"']) {
+        return Ok(line.split_ascii_whitespace().map(|text| plain(line, text)).collect());
+    }
     let mut words = Vec::new();
-    let mut word: Option<Word> = None;
+    let mut word: Option<Word<'_>> = None;
     let mut quote: Option<(char, u32)> = None;
     for (c, column) in line.chars().zip(1..) {
         match quote {
@@ -91,9 +109,9 @@ pub(crate) fn split(line: &str) -> Result<Vec<Word>, RuleError> {
             None if c.is_ascii_whitespace() => words.extend(word.take()),
             None if c == '\'' || c == '"' => {
                 quote = Some((c, column));
-                word.get_or_insert_with(|| Word::at(column));
+                word.get_or_insert_with(|| Word::put_together(column));
             }
-            _ => word.get_or_insert_with(|| Word::at(column)).push(c, column),
+            _ => word.get_or_insert_with(|| Word::put_together(column)).push(c, column),
         }
     }
     if let Some((open, column)) = quote {
@@ -102,6 +120,13 @@ pub(crate) fn split(line: &str) -> Result<Vec<Word>, RuleError> {
     }
     words.extend(word);
     Ok(words)
+}
+
+/// A piece of a line whose characters are bytes.
+fn plain<'a>(line: &'a str, text: &'a str) -> Word<'a> {
+    let before = text.as_ptr().addr() - line.as_ptr().addr();
+    let column = u32::try_from(before).map_or(u32::MAX, |before| before.saturating_add(1));
+    Word { text: Cow::Borrowed(text), column, columns: Vec::new() }
 }
 
 /// The column one past the end of a line.

@@ -222,7 +222,7 @@ impl Director {
         Ok(Self {
             control: Control {
                 trash: Trash::new(key.clone()),
-                services: Services::new(key),
+                services: Services::new(key.clone()),
                 trash_at: None,
                 gone: BTreeSet::new(),
                 drains: BTreeMap::new(),
@@ -241,7 +241,7 @@ impl Director {
             },
             flows,
             fragments,
-            servers: Servers::of_kernel(config.kernel),
+            servers: Servers::new(config.kernel, &key),
             settings: Settings {
                 tunables: Tunables::default(),
                 secure_tcp: false,

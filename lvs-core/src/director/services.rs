@@ -492,8 +492,8 @@ impl Director {
     pub(super) fn server_at(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
         let list = &self.control.services.get(service).list;
         let same = |server: &u32| {
-            let known = self.servers.spec(*server).address;
-            (known.ip(), known.port()) == (address.ip(), address.port())
+            self.servers.live(*server).address == address.ip()
+                && self.servers.spec(*server).address.port() == address.port()
         };
         let position = list.iter().position(same)?;
         Some((position, list[position]))

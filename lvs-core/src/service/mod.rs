@@ -1,11 +1,12 @@
 //! What is balanced: virtual services and their real servers.
 //!
 //! `spec` is how a user describes them, `options` what can be switched on beyond the kernel, `key` how they are found,
-//! `server` what is kept of a real server, `service` of a service, `table` finds services in the kernel's order, `trash`
-//! keeps removed servers for a while.
+//! `server` what is kept of a real server, `roster` lists those that have an end in common, `service` is what is kept of a
+//! service, `table` finds services in the kernel's order, `trash` keeps removed servers for a while.
 
 pub(crate) mod key;
 pub(crate) mod options;
+pub(crate) mod roster;
 pub(crate) mod server;
 #[expect(clippy::module_inception, reason = "the noun of the folder and of the file are the same")]
 pub(crate) mod service;

@@ -1,15 +1,18 @@
 //! What is kept of a real server: its description, and the small record that the packet path shares.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
+use hashbrown::HashMap;
+
 use super::key::{ServerId, ServiceId, ServiceKey};
+use super::roster::Roster;
 use super::spec::ServerSpec;
 use super::table::count_one;
 use super::{Method, Tunnel};
 use crate::addr::Addr;
 use crate::config::{Kernel, Path};
+use crate::conn::hash::HashKey;
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
 use crate::wire::quote::TunnelKind;
@@ -272,7 +275,7 @@ pub(crate) struct Server {
 }
 
 /// All real servers of a director, those in the trash included. A slot is reused only when nothing points to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Servers {
     live: Vec<Live>,
     records: Vec<Option<Server>>,
@@ -281,16 +284,25 @@ pub(crate) struct Servers {
     drained: Vec<u32>,
     kernel: Kernel,
     /// How many servers an address has that NAT hides.
-    hidden: BTreeMap<IpAddr, u32>,
-    /// The servers in services that are reached by tunnels, by address and UDP port, the latest last.
-    tunnels: BTreeMap<(IpAddr, u16), Vec<(u32, TunnelKind)>>,
-    /// The servers in services that were once reached by NAT, by address and port, the latest first.
-    by_end: BTreeMap<SocketAddr, Vec<u32>>,
+    hidden: HashMap<IpAddr, u32, HashKey>,
+    /// The servers in services that are reached by tunnels, by address and UDP port.
+    tunnels: Roster<(IpAddr, u16)>,
+    /// The servers in services that were once reached by NAT, by address and port.
+    by_end: Roster<SocketAddr>,
 }
 
 impl Servers {
-    pub(crate) fn of_kernel(kernel: Kernel) -> Self {
-        Self { kernel, ..Self::default() }
+    pub(crate) fn new(kernel: Kernel, hash: &HashKey) -> Self {
+        Self {
+            live: Vec::new(),
+            records: Vec::new(),
+            free: Vec::new(),
+            drained: Vec::new(),
+            kernel,
+            hidden: HashMap::with_hasher(hash.clone()),
+            tunnels: Roster::new(hash.clone()),
+            by_end: Roster::new(hash.clone()),
+        }
     }
 
     pub(crate) const fn kernel(&self) -> Kernel {
@@ -359,7 +371,7 @@ impl Servers {
 
     /// The NAT server of an address and port that serves a protocol, or a firewall mark, which stands for every protocol.
     pub(crate) fn at(&self, end: SocketAddr, protocol: u8) -> Option<u32> {
-        self.by_end.get(&end)?.iter().copied().find(|&slot| {
+        self.by_end.latest_first(&end).find(|&slot| {
             let server = self.get(slot);
             let serves = match server.service {
                 ServiceKey::Address { protocol: served, .. } => served.number() == protocol,
@@ -373,20 +385,7 @@ impl Servers {
     fn list(&mut self, slot: u32) {
         let spec = self.get(slot).spec;
         if spec.method == Method::Nat {
-            let list = self.by_end.entry(spec.address).or_default();
-            if !list.contains(&slot) {
-                list.insert(0, slot);
-            }
-        }
-    }
-
-    fn unlist(&mut self, slot: u32) {
-        let end = self.get(slot).spec.address;
-        if let Some(list) = self.by_end.get_mut(&end) {
-            list.retain(|&other| other != slot);
-            if list.is_empty() {
-                self.by_end.remove(&end);
-            }
+            self.by_end.enter(spec.address, slot);
         }
     }
 
@@ -425,35 +424,18 @@ impl Servers {
     }
 
     fn list_tunnel(&mut self, slot: u32) {
-        let spec = *self.spec(slot);
-        let kind = match spec.tunnel {
-            Tunnel::Ipip => TunnelKind::Ipip,
-            Tunnel::Gue { port, .. } => TunnelKind::Gue(port),
-            Tunnel::Gre { .. } => TunnelKind::Gre,
-        };
+        let spec = self.spec(slot);
         if spec.method == Method::Tun {
-            self.tunnels.entry((spec.address.ip(), kind.port())).or_default().push((slot, kind));
-        }
-    }
-
-    /// Before the description of a listed server changes, or it leaves its service.
-    fn unlist_tunnel(&mut self, slot: u32) {
-        let spec = *self.spec(slot);
-        let port = if let Tunnel::Gue { port, .. } = spec.tunnel { port } else { 0 };
-        let end = (spec.address.ip(), port);
-        if let Some(there) = self.tunnels.get_mut(&end) {
-            there.retain(|&(other, _)| other != slot);
-            if there.is_empty() {
-                self.tunnels.remove(&end);
-            }
+            let end = (spec.address.ip(), tunnel_kind(spec).port());
+            self.tunnels.enter(end, slot);
         }
     }
 
     /// True if a tunnel of this kind leads to a server of this address. Of several servers at one address and port the
     /// latest alone counts, as in Linux 6.1.192.
     pub(crate) fn has_tunnel(&self, address: IpAddr, kind: TunnelKind) -> bool {
-        let latest = self.tunnels.get(&(address, kind.port())).and_then(|there| there.last());
-        latest.is_some_and(|&(_, known)| known == kind)
+        let latest = self.tunnels.latest_first(&(address, kind.port())).next();
+        latest.is_some_and(|slot| tunnel_kind(self.spec(slot)) == kind)
     }
 
     /// Takes note that a server's address is hidden by NAT. It stays so while its connections may live.
@@ -494,7 +476,7 @@ impl Servers {
         let before = self.spec(slot);
         let same_tunnel = (before.method, before.tunnel) == (spec.method, spec.tunnel);
         if !same_tunnel {
-            self.unlist_tunnel(slot);
+            self.tunnels.leave(slot);
         }
         let server = self.get_mut(slot);
         let thresholds = (server.spec.upper, server.spec.lower);
@@ -513,11 +495,11 @@ impl Servers {
 
     /// The server has left its service; its connections still point to it.
     pub(crate) fn retire(&mut self, slot: u32) {
-        self.unlist_tunnel(slot);
+        self.tunnels.leave(slot);
         let live = self.live_mut(slot);
         live.standing.0 |= Standing::REMOVED;
         live.drain = DrainBits::NONE;
-        self.unlist(slot);
+        self.by_end.leave(slot);
     }
 
     /// The server gets no new connections, whatever its weight.
@@ -575,5 +557,13 @@ impl Servers {
         let live = self.live_mut(slot);
         live.generation = live.generation.wrapping_add(1);
         self.free.push(slot);
+    }
+}
+
+const fn tunnel_kind(spec: &ServerSpec) -> TunnelKind {
+    match spec.tunnel {
+        Tunnel::Ipip => TunnelKind::Ipip,
+        Tunnel::Gue { port, .. } => TunnelKind::Gue(port),
+        Tunnel::Gre { .. } => TunnelKind::Gre,
     }
 }

@@ -1,11 +1,11 @@
 //! Finding services: by key, by id, and by what a packet shows, in the kernel's order.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::hash::Hash;
 use core::net::{IpAddr, SocketAddr};
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use super::key::{FTP_DATA_PORT, FTP_PORT, ServiceId, ServiceKey};
 use super::options::ServiceOptions;
@@ -33,7 +33,7 @@ pub(crate) struct Services {
     wildcards: u32,
     ftp: u32,
     /// How many services an address has, by protocol.
-    addresses: BTreeMap<(IpAddr, u8), u32>,
+    addresses: HashMap<(IpAddr, u8), u32, HashKey>,
     /// How many have a persistence engine.
     engines: u32,
     /// True from the first service on, for ever.
@@ -41,16 +41,16 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    pub(crate) const fn new(hash: HashKey) -> Self {
+    pub(crate) fn new(hash: HashKey) -> Self {
         Self {
             slots: Vec::new(),
             generations: Vec::new(),
             free: Vec::new(),
             by_key: HashTable::new(),
+            addresses: HashMap::with_hasher(hash.clone()),
             hash,
             wildcards: 0,
             ftp: 0,
-            addresses: BTreeMap::new(),
             engines: 0,
             enabled: false,
         }
@@ -216,7 +216,7 @@ impl Services {
 }
 
 /// One more or one less of something.
-pub(super) fn count_one<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K, added: bool) {
+pub(super) fn count_one<K: Eq + Hash>(counts: &mut HashMap<K, u32, HashKey>, key: K, added: bool) {
     let count = counts.get(&key).copied().unwrap_or(0);
     match if added { count.saturating_add(1) } else { count.saturating_sub(1) } {
         0 => counts.remove(&key),

@@ -106,8 +106,9 @@ mod tests {
 
     #[test]
     fn what_was_thrown_away_is_found_until_it_is_taken() {
-        let mut servers = Servers::default();
-        let mut trash = Trash::new(HashKey::from_rng(&mut Rng::from_seed(1)));
+        let hash = HashKey::from_rng(&mut Rng::from_seed(1));
+        let mut servers = Servers::new(crate::Kernel::default(), &hash);
+        let mut trash = Trash::new(hash);
         let key = ServiceKey::mark(5, crate::Family::V4);
         let owner = ServiceId { slot: 0, generation: 0 };
         let address = |n: u32| SocketAddr::new(core::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(), 80);

@@ -7,6 +7,8 @@ use core::time::Duration;
 
 use crate::addr::Family;
 use crate::config::Kernel;
+use crate::conn::hash::HashKey;
+use crate::rng::Rng;
 use crate::sched::{NewFlow, Pool, PoolRefused, Scheduler, SchedulerTunables};
 use crate::service::server::Servers;
 use crate::service::{SchedulerFlags, ServerId, ServerSpec, ServiceId, ServiceKey};
@@ -48,12 +50,16 @@ pub struct TestPool {
     scheduler: Option<Box<dyn Scheduler>>,
 }
 
+fn no_servers(kernel: Kernel) -> Servers {
+    Servers::new(kernel, &HashKey::from_rng(&mut Rng::from_seed(0)))
+}
+
 impl TestPool {
     /// An IPv4 service without servers, flags and scheduler, at time zero.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            servers: Servers::default(),
+            servers: no_servers(Kernel::default()),
             list: Vec::new(),
             trash: Vec::new(),
             flags: SchedulerFlags::NONE,
@@ -66,7 +72,7 @@ impl TestPool {
     /// The same pool, without servers, as a kernel of another age has it.
     #[must_use]
     pub fn kernel(self, kernel: Kernel) -> Self {
-        Self { servers: Servers::of_kernel(kernel), list: Vec::new(), trash: Vec::new(), ..self }
+        Self { servers: no_servers(kernel), list: Vec::new(), trash: Vec::new(), ..self }
     }
 
     /// The same pool with flags.
