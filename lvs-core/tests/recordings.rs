@@ -66,16 +66,16 @@ families! {
     persistence_is_the_kernels: ["persistence-"], 10;
     policies_are_the_kernels: ["policies-"], 10;
     sctp_states_are_the_kernels: ["sctp-"], 9;
-    icmp_errors_find_their_connection: ["icmp-"], 8;
+    icmp_errors_find_their_connection: ["icmp-"], 14;
     counters_and_rates_are_the_kernels: ["statistics-"], 3;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 16;
     synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 20;
     ftp_data_finds_its_way: ["ftp-"], 31;
-    fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 13;
+    fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 15;
     defences_act_as_the_kernels_do: ["defence-"], 4;
-    errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 12;
+    errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 17;
     calls_stay_with_their_server: ["sip-"], 15;
-    packets_that_nobody_takes_go_past_all_servers: ["bypass-"], 8;
+    packets_that_nobody_takes_go_past_all_servers: ["bypass-"], 16;
     ipsec_goes_where_its_key_exchange_goes: ["ipsec-"], 9;
     rules_and_listings_are_ipvsadms: ["control-"], 3;
 }
@@ -96,7 +96,9 @@ fn fragments_as_they_come_are_the_kernels_put_together() {
         // Atomic fragments keep their header, and count with it.
         ("fragments-v6-nat-001", &[19]),
     ];
-    for (name, text) in recordings(&["fragments-"]) {
+    // Generated ones have their parts in any order, which only a host can do with.
+    let in_order = recordings(&["fragments-"]).into_iter().filter(|(name, _)| !name.starts_with("fragments-9"));
+    for (name, text) in in_order {
         let played = play_fragments(&text).expect("a readable recording");
         let differing: Vec<usize> = played.differences.iter().map(|difference| difference.step).collect();
         let known = known.iter().find(|(known, _)| name.starts_with(known)).map_or(&[][..], |(_, steps)| steps);

@@ -60,7 +60,10 @@ impl Director {
     #[cold]
     pub(super) fn icmp(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, parsed: &Parsed) -> Decision {
         match self.error_course(now, packet.bytes(), meta, parsed) {
-            ErrorCourse::Done(decision) => decision,
+            ErrorCourse::Done(decision) => {
+                self.learn_in_passing(now, packet.bytes(), meta, parsed, decision);
+                decision
+            }
             ErrorCourse::Tunnel(error) => self.relay(now, packet, parsed, &error),
             ErrorCourse::Follow { slot, side: Side::Server, quote } => self.error_out(packet, parsed, slot, &quote),
             ErrorCourse::Follow { slot, side: Side::Client, quote } => {
@@ -110,6 +113,10 @@ impl Director {
                 ErrorCourse::Follow { slot, side, quote }
             }
             None if meta.hook == Hook::Local && self.may_open(&quote) => ErrorCourse::Schedule { quote },
+            // Whoever wants to make a connection of what has no ports cannot go on with it.
+            None if !quote.has_ports && self.settings.tunables.schedule_icmp != 0 => {
+                ErrorCourse::Done(Decision::Drop(DropReason::TruncatedTransport))
+            }
             None => ErrorCourse::Done(Decision::Pass(PassReason::NoConnection)),
         }
     }

@@ -188,6 +188,17 @@ impl Settings {
         self.local.binary_search(&address).is_ok()
     }
 
+    /// Is this an address that one host has, as far as is known?
+    fn is_unicast(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(a) => {
+                let of_many = a.is_multicast() || a.is_broadcast() || self.broadcast.contains(&a);
+                !(a.is_unspecified() || a.is_loopback() || of_many)
+            }
+            IpAddr::V6(a) => !(a.is_unspecified() || a.is_loopback() || a.is_multicast()),
+        }
+    }
+
     /// The timeouts of a connection to a server.
     #[inline]
     fn timeouts_of(&self, server: u32, servers: &Servers) -> &Timeouts {

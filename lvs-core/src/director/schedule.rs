@@ -3,8 +3,6 @@
 //! Follows: the scheduling of IPVS, with its exceptions for the FTP data port, local replies, and ports that a service
 //! was found for by detour.
 
-use core::net::IpAddr;
-
 use super::Director;
 use super::transmit::new_flags;
 use crate::addr::{Addr, Family};
@@ -92,7 +90,7 @@ impl Director {
             && !parsed.is_quoted
             // Over IPv6 the kernel makes a connection even where the packet is for the host itself, and then drops it.
             && (family == Family::V6 || !self.settings.local.is_empty() && !self.is_own(destination, family))
-            && is_unicast(destination.to_ip(family))
+            && self.settings.is_unicast(destination.to_ip(family))
     }
 
     /// Makes a connection past all servers.
@@ -360,13 +358,5 @@ pub(super) fn no_destination(service: &Service, parsed: &Parsed) -> Refusal {
         Refusal::Pass(PassReason::FtpNoDestination)
     } else {
         Refusal::Error(ReplyReason::NoDestination)
-    }
-}
-
-/// An address that one host has, as far as the address itself tells.
-fn is_unicast(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(a) => !(a.is_unspecified() || a.is_loopback() || a.is_multicast() || a.is_broadcast()),
-        IpAddr::V6(a) => !(a.is_unspecified() || a.is_loopback() || a.is_multicast()),
     }
 }

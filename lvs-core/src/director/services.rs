@@ -446,8 +446,9 @@ impl Director {
         }
     }
 
-    /// Tells the broadcast addresses of the host's own networks, instead of those told before: as the kernel does, no new
-    /// server can have one of them. Servers that are there stay. At first none is known.
+    /// Tells the broadcast addresses of the host's own networks, instead of those told before: as in the kernel, no new
+    /// server can have one of them, and no packet to them goes past all servers. Servers that are there stay. At first
+    /// none is known.
     ///
     /// ```
     /// use lvs_core::{Config, ControlError, Director, ServerSpec, ServiceSpec};

@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::Director;
 use super::process::Decision;
 use crate::addr::{Addr, Family};
+use crate::config::{Hook, Meta};
 use crate::conn::slab::NONE;
 use crate::flow::Tuple;
 use crate::forward::icmp::is_right;
@@ -121,6 +122,34 @@ impl Director {
             self.count_out(server, packet.len());
         }
         Decision::Relayed { connection: error.slot, reason: ReplyReason::TunnelError }
+    }
+
+    /// Learns from an error that is for the host, about a datagram of its own: it need not quote enough to tell which tunnel
+    /// it is about. (A kernel's host does, for all that it sends.)
+    #[cold]
+    pub(super) fn learn_in_passing(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        meta: Meta,
+        parsed: &Parsed,
+        decision: Decision,
+    ) {
+        let is_for_host = matches!(decision, Decision::Pass(_)) && meta.hook == Hook::Local;
+        if !is_for_host || parsed.tuple.family != Family::V4 {
+            return;
+        }
+        let message = bytes.get(parsed.transport..parsed.len).unwrap_or_default();
+        let Some((header, quoted)) = message.split_first_chunk::<ICMP_HEADER>() else { return };
+        let [a, b, _, _, _, _, high, low] = *header;
+        let mtu = u16::from_be_bytes([high, low]);
+        if [a, b] == FRAGMENTATION_NEEDED
+            && mtu > 0
+            && let Some(receiver) = quote::datagram_receiver(quoted)
+            && is_right(bytes, parsed)
+        {
+            self.learn_mtu(now, receiver.to_ip(Family::V4), mtu);
+        }
     }
 
     /// The way to an address is narrower than was thought. Wider again it is believed to be only after ten minutes.

@@ -132,6 +132,19 @@ pub(crate) fn read_tunnel(quote: &[u8]) -> Option<TunnelQuote> {
     Some(TunnelQuote { remote: Addr::v4(source), tunnel, at: len + inside, is_nothing_else })
 }
 
+/// Where a quoted UDP datagram over IPv4 was sent to, if its header is there.
+pub(crate) fn datagram_receiver(quote: &[u8]) -> Option<Addr> {
+    const UDP: u8 = 17;
+    const UDP_HEADER: usize = 8;
+    let header: &[u8; ipv4::MIN_LEN] = quote.first_chunk()?;
+    let len = usize::from(header[0] & 0x0f) * 4;
+    let is_first = header[0] >> 4 == 4 && be16(header, ipv4::FRAGMENT) & 0x1fff == 0;
+    if !is_first || header[ipv4::PROTOCOL] != UDP || len < ipv4::MIN_LEN || quote.len() < len + UDP_HEADER {
+        return None;
+    }
+    Some(Addr::v4(u32::from_be_bytes([header[16], header[17], header[18], header[19]])))
+}
+
 impl Quote {
     /// The packet that would answer the quoted one; one of the key exchange if that is of IPsec.
     pub(crate) const fn answer(&self) -> Tuple {

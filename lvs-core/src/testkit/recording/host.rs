@@ -10,7 +10,7 @@ use super::packet::{
     Fields, ICMP, ICMPV6, TCP, UDP, describe, error_for, has_dont_fragment, header_is_right, is_damaged, mac_of,
     reset_for, same_own_packet,
 };
-use crate::{Director, Path};
+use crate::{Direction, Director, Path, Verdict};
 
 /// One interface.
 #[derive(Debug)]
@@ -82,10 +82,9 @@ impl Host {
         Some(())
     }
 
-    /// Makes every way over IPv6 wide enough for a packet that was put together of fragments that fit: it goes out in such
-    /// again.
-    pub(super) fn widen(&self, director: &mut Director, len: usize) {
-        self.tell_paths(director, |neighbour| neighbour.is_ipv6(), len);
+    /// Makes every way wider by so much, for a packet that was put together of fragments shorter than itself by that.
+    pub(super) fn widen(&self, director: &mut Director, by: usize) {
+        self.tell_paths(director, by);
     }
 
     /// Tells the director what it has to know.
@@ -95,7 +94,7 @@ impl Host {
         let networks = self.interfaces.iter().flat_map(|i| i.addresses.iter());
         director
             .set_broadcast_addresses(networks.filter_map(|&(address, prefix)| broadcast(address, prefix)).collect());
-        self.tell_paths(director, |_| true, 0);
+        self.tell_paths(director, 0);
         let mut towards_clients = (None, None);
         for interface in &self.interfaces {
             for (network, _) in &interface.routes {
@@ -123,11 +122,10 @@ impl Host {
         self.interfaces.iter().any(|i| i.name == interface)
     }
 
-    fn tell_paths(&self, director: &mut Director, which: impl Fn(&IpAddr) -> bool, len: usize) {
-        let len = u16::try_from(len).unwrap_or(u16::MAX);
+    fn tell_paths(&self, director: &mut Director, wider_by: usize) {
         for interface in &self.interfaces {
-            let mtu = u16::try_from(interface.mtu).unwrap_or(u16::MAX).max(len);
-            for &neighbour in interface.neighbours.iter().filter(|neighbour| which(neighbour)) {
+            let mtu = u16::try_from(interface.mtu.saturating_add(wider_by)).unwrap_or(u16::MAX);
+            for &neighbour in &interface.neighbours {
                 let mut path = Path::new(mtu);
                 if let Some(source) = interface.address(neighbour.is_ipv4()) {
                     path = path.tunnel_source(source);
@@ -193,6 +191,20 @@ impl Host {
         let must_fit = !is_v4 || has_dont_fragment(packet);
         let mtu = u16::try_from(way.mtu).unwrap_or(u16::MAX);
         (must_fit && fields.len.min(largest) > way.mtu).then_some((if is_v4 { [3, 4] } else { [2, 0] }, mtu))
+    }
+
+    /// What it does with a packet that was put together, after the director has had its say: "don't fragment" on the
+    /// parts holds for the way to a client or past the director, even if the whole would fit.
+    pub(super) fn refuses_again(&self, verdict: &Verdict, packet: &[u8]) -> Option<([u8; 2], u16)> {
+        let fields = Fields::read(packet)?;
+        let is_the_hosts_to_send = match verdict {
+            Verdict::Forward(out) => out.direction == Direction::ToClient,
+            Verdict::Pass(_) => !self.owns(fields.destination),
+            _ => false,
+        };
+        let must_stay_whole = is_the_hosts_to_send && fields.source.is_ipv4() && has_dont_fragment(packet);
+        let way = self.way(fields.destination).filter(|_| must_stay_whole)?;
+        Some(([3, 4], u16::try_from(way.mtu).unwrap_or(u16::MAX)))
     }
 }
 

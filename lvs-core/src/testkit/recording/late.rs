@@ -14,8 +14,8 @@ use std::vec::Vec;
 use super::listing::{Compared, same_text};
 use crate::{ConnectionView, Director, Instant, Protocol};
 
-/// What identifies a connection while it exists.
-type Key = (u8, SocketAddr, SocketAddr, SocketAddr);
+/// What identifies a connection while it exists: templates of an engine differ in what it keeps alone.
+type Key = (u8, SocketAddr, SocketAddr, SocketAddr, Option<String>);
 
 /// The connections whose deadline has passed, and that the kernel may still have.
 #[derive(Debug, Default)]
@@ -34,7 +34,8 @@ fn window(timeout: Duration) -> Duration {
 }
 
 fn key(view: &ConnectionView) -> Key {
-    (view.protocol, view.client, view.target, view.server)
+    let kept = view.engine.as_ref().map(|engine| engine.data.clone());
+    (view.protocol, view.client, view.target, view.server, kept)
 }
 
 impl Late {

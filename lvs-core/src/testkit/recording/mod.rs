@@ -31,8 +31,8 @@ use self::host::{Host, Way, answers_passed, is_host_error};
 use self::late::Late;
 use self::listing::Compared;
 use self::packet::{
-    Fields, Part, UDP, describe, error_for, from_hex, header_is_right, inner, one_hop_on, reassemble,
-    without_atomic_header,
+    Fields, ICMP, ICMPV6, Part, TCP, UDP, describe, error_for, from_hex, header_is_right, inner, one_hop_on,
+    reassemble, without_atomic_header,
 };
 use self::parts::{Key, Parts, Whole};
 use self::sync::Sync;
@@ -192,8 +192,6 @@ impl Rehearsal {
 
 /// Room in front of each packet.
 const HEADROOM: usize = 128;
-/// What the longest outer headers add to a packet.
-const LONGEST_TUNNEL: usize = 64;
 /// Room behind each packet: an ICMP error about a packet of any length fits.
 const TAILROOM: usize = 1600;
 
@@ -386,7 +384,13 @@ impl Player {
         let mut arrived = packet;
         if passes_through && fields.source.is_ipv4() {
             if let Some(refusal) = self.host.refuses(fields, &arrived, arrived.len()) {
-                return refused_by_host(fields, &arrived, refusal, frames);
+                // Only a first part draws an error (RFC 1122, 3.2.2).
+                let draws_error = part.offset == 0;
+                return if draws_error {
+                    refused_by_host(fields, &arrived, refusal, frames)
+                } else {
+                    nothing_left(frames)
+                };
             }
             arrived = one_hop_on(&arrived);
         }
@@ -463,32 +467,26 @@ impl Player {
         let Some(fields) = Fields::read(&whole.bytes) else {
             return Err(("a readable packet".to_string(), describe(&whole.bytes)));
         };
+        if matches!(fields.destination, IpAddr::V4(group) if group.is_multicast()) {
+            // Of a group that the host has not joined: it ends before there is a director to ask.
+            return nothing_left(frames);
+        }
         let is_ours = self.host.takes(fields.destination, interface);
         let (mut packet, in_parts) = (whole.bytes.clone(), whole.key.is_some());
         // Fragments over IPv4 have taken their hop.
         let has_taken_its_hop = in_parts && fields.source.is_ipv4();
         if !(is_ours || has_taken_its_hop) {
-            if let Some((kind, word)) = self.host.refuses(&fields, &packet, whole.largest) {
-                if !self.host.owns(fields.source) {
-                    return refused_by_host(&fields, &packet, (kind, word), frames);
-                }
-                // The error is for one of the host's own addresses: it comes back as a packet to the director.
-                let mut error = error_for(&fields, &packet, kind, word, fields.source);
-                // It goes on as it is or behind the headers of a tunnel.
-                if let [frame] = frames
-                    && let Some(at) = frame.bytes.len().checked_sub(error.len())
-                    && frame.bytes[at] >> 4 == error[0] >> 4
-                {
-                    packet::take_over_random_header(&mut error, &frame.bytes[at..]);
-                }
-                return self.transmit(interface, error, frames, now);
+            if let Some(refusal) = self.host.refuses(&fields, &packet, whole.largest) {
+                return self.refuse(interface, &packet, refusal, frames, now);
             }
             packet.truncate(fields.len);
             packet = one_hop_on(&packet);
         }
-        let widened = in_parts && fields.source.is_ipv6();
+        let shorter = packet.len().saturating_sub(whole.largest);
+        let widened =
+            in_parts && fields.source.is_ipv6() && self.fits_in_parts(interface, &packet, is_ours, shorter, now);
         if widened {
-            self.host.widen(&mut self.director, packet.len() + LONGEST_TUNNEL);
+            self.host.widen(&mut self.director, shorter);
         }
         let (verdict, after) = self.process(interface, &packet, is_ours, now);
         if widened {
@@ -500,6 +498,9 @@ impl Player {
         let is_cut_alike = in_parts && frames.len() > 1 && !(is_tunnel && fields.source.is_ipv6());
         if is_cut_alike && frames.iter().any(|frame| frame.bytes.len() > whole.largest) {
             return Err((format!("no fragment longer than {}", whole.largest), shown(frames)));
+        }
+        if in_parts && let Some(refusal) = self.host.refuses_again(&verdict, &after) {
+            return self.refuse(interface, &after, refusal, frames, now);
         }
         match verdict {
             Verdict::Drop(reason) => nothing_left(frames).map_err(|(e, _)| (e, format!("dropped: {reason}"))),
@@ -531,14 +532,53 @@ impl Player {
         }
     }
 
+    /// The host refuses a packet: its error leaves.
+    fn refuse(
+        &mut self,
+        interface: &str,
+        packet: &[u8],
+        (kind, word): ([u8; 2], u16),
+        frames: &[Frame],
+        now: Instant,
+    ) -> Compared {
+        let Some(fields) = Fields::read(packet) else { return Err((shown(frames), "unreadable".to_string())) };
+        if !self.host.owns(fields.source) {
+            return refused_by_host(&fields, packet, (kind, word), frames);
+        }
+        // The error is for one of the host's own addresses: it comes back as a packet to the director.
+        let mut error = error_for(&fields, packet, kind, word, fields.source);
+        // It goes on as it is or behind the headers of a tunnel.
+        if let [frame] = frames
+            && let Some(at) = frame.bytes.len().checked_sub(error.len())
+            && frame.bytes[at] >> 4 == error[0] >> 4
+        {
+            packet::take_over_random_header(&mut error, &frame.bytes[at..]);
+        }
+        self.transmit(interface, error, frames, now)
+    }
+
+    /// Does an IPv6 packet that was put together go on in such fragments as it came in? The largest of them is measured.
+    fn fits_in_parts(&mut self, interface: &str, packet: &[u8], is_ours: bool, shorter: usize, now: Instant) -> bool {
+        self.host.widen(&mut self.director, shorter);
+        let mut buffer = packet.to_vec();
+        let meta = self.meta(interface, is_ours);
+        let verdict = self.director.explain(now, &Packet::whole(&mut buffer), meta).verdict;
+        self.host.widen(&mut self.director, 0);
+        !matches!(verdict, Some(Verdict::Reply(_)))
+    }
+
     /// What the director says of a packet, and the packet after it.
     fn process(&mut self, interface: &str, packet: &[u8], is_ours: bool, now: Instant) -> (Verdict, Vec<u8>) {
         let mut buffer = vec_with_room(packet);
         let mut held = Packet::new(&mut buffer, HEADROOM, packet.len()).expect("made with room");
-        let hook = if is_ours { Hook::Local } else { Hook::Forward };
-        let meta = Meta { hook, ..Meta::marked(self.host.mark(interface)) };
+        let meta = self.meta(interface, is_ours);
         let verdict = self.director.process(now, &mut held, meta);
         (verdict, held.bytes().to_vec())
+    }
+
+    fn meta(&self, interface: &str, is_ours: bool) -> Meta {
+        let hook = if is_ours { Hook::Local } else { Hook::Forward };
+        Meta { hook, ..Meta::marked(self.host.mark(interface)) }
     }
 
     /// What the host itself does with a packet.
@@ -548,6 +588,9 @@ impl Player {
             // Over IPv4 the host has no address to answer from.
             (false, true) if fields.source.is_ipv4() => return nothing_left(frames),
             (false, true) if fields.protocol == UDP => return refused_by_host(fields, packet, ([1, 4], 0), frames),
+            (false, true) if !matches!(fields.protocol, TCP | ICMP | ICMPV6) => {
+                return refused_by_host(fields, packet, ([4, 1], fields.protocol_at), frames);
+            }
             _ => {}
         }
         let answers: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes.clone()).collect();
