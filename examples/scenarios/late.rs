@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use lvs_core::{ConnectionView, Director, Instant};
 
-/// What identifies a connection while it exists.
-type Key = (u8, SocketAddr, SocketAddr, SocketAddr);
+/// What identifies a connection while it exists: templates of an engine differ in what it keeps alone.
+type Key = (u8, SocketAddr, SocketAddr, SocketAddr, Option<String>);
 
 /// A kernel's tick.
 const TICK: Duration = Duration::from_millis(4);
@@ -44,12 +44,20 @@ fn lateness(timeout: Duration) -> Duration {
 }
 
 fn key(view: &ConnectionView) -> Key {
-    (view.protocol, view.client, view.target, view.server)
+    let kept = view.engine.as_ref().map(|engine| engine.data.clone());
+    (view.protocol, view.client, view.target, view.server, kept)
 }
 
 /// May others depend on it: a template, or a control connection of FTP?
 fn may_be_held(view: &ConnectionView) -> bool {
     view.client.port() == 0 || view.target.port() == 21
+}
+
+/// For how many rounds a connection was kept between two looks, if that is what happened.
+fn rounds(before: &ConnectionView, after: &ConnectionView) -> Option<u32> {
+    let longer = after.expires.since(before.expires).as_nanos();
+    let is_whole = longer > 0 && longer.is_multiple_of(ROUND.as_nanos());
+    is_whole.then(|| u32::try_from(longer / ROUND.as_nanos()).ok())?
 }
 
 impl Late {
@@ -61,8 +69,9 @@ impl Late {
             match current.get(key) {
                 None if view.expires <= now => self.closing.push(view.expires + late + MARGIN + margin),
                 None => drop(self.rounds.remove(key)),
-                Some(after) if view.expires <= now && after.expires == view.expires + ROUND && may_be_held(view) => {
-                    self.rounds.insert(*key, late);
+                Some(after) if view.expires <= now && may_be_held(view) && rounds(view, after).is_some() => {
+                    let more = rounds(view, after).unwrap_or_default().saturating_sub(1);
+                    self.rounds.insert(key.clone(), late + lateness(ROUND) * more);
                 }
                 Some(after) if after.expires != view.expires => drop(self.rounds.remove(key)),
                 Some(_) => {}

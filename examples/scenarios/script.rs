@@ -12,6 +12,9 @@ use super::late::Late;
 use super::network::{self, Families};
 use super::packet::{Answer, to_hex};
 
+/// The longest sleep: a kernel that has nothing to do still counts seconds, and a month of them takes hours.
+const LONGEST_SLEEP: Duration = Duration::from_secs(4 * 3600);
+
 /// What a step with a packet came to, as far as the library is right.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
@@ -165,7 +168,8 @@ impl Script {
 
     fn sleep_until(&mut self, wanted: Instant, listening: bool) {
         let until = self.late.settled(wanted, self.margin());
-        if !self.late.is_doubtful(until, self.margin()) {
+        let is_short = until.since(self.now()) <= LONGEST_SLEEP;
+        if is_short && !self.late.is_doubtful(until, self.margin()) {
             let ms = u64::try_from(until.since(self.now()).as_millis()).expect("a scenario is short");
             self.write_sleep(ms + 1, listening);
         }
@@ -198,6 +202,13 @@ impl Script {
     pub(crate) fn look_at_connections(&mut self) {
         if self.late.may_look() {
             self.proc("ip_vs_conn");
+        }
+    }
+
+    /// The same with ipvsadm and these arguments.
+    pub(crate) fn list_connections(&mut self, args: &str) {
+        if self.late.may_look() {
+            self.run(args);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What scenarios can be about, a file for each family.
 
+mod bypass;
 mod defence;
 mod forwarding;
 mod fragments;
@@ -58,4 +59,5 @@ pub(crate) const FAMILIES: &[Family] = &[
     ("tunnel-errors", tunnel_errors::write),
     ("defence", defence::write),
     ("ipsec", ipsec::write),
+    ("bypass", bypass::write),
 ];

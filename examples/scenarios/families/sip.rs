@@ -48,7 +48,7 @@ pub(super) fn write(script: &mut Script) {
             14 => service.change(script),
             15 => script.sleep_around_a_deadline(),
             16 => script.sleep(Duration::from_secs(61)),
-            17 => script.run("-Lnc --persistent-conn"),
+            17 => script.list_connections("-Lnc --persistent-conn"),
             18 => script.look_at_connections(),
             _ => script.run("-Ln --persistent-conn"),
         }
