@@ -1,5 +1,6 @@
 //! One connection: 128 bytes, of which an IPv4 packet touches the first 64.
 
+use super::prefetch;
 use super::slab::NONE;
 use crate::addr::{Addr, Family};
 use crate::flow::Tuple;
@@ -344,9 +345,11 @@ impl Entry {
         self.flags.clear(Flags::NO_CLIENT_PORT);
     }
 
-    /// What lies in the second cache line, to be prefetched.
-    pub(crate) const fn second_line(&self) -> &[u32; 3] {
-        &self.client_rest
+    /// Asks for both cache lines.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch::read(self);
+        prefetch::read(&self.client_rest);
     }
 
     pub(crate) const fn is_live(&self) -> bool {

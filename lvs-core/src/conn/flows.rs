@@ -254,6 +254,7 @@ impl Flows {
         loop {
             match self.wheel.pop_due(&mut self.table.slab, now, budget) {
                 Due::Entry(slot) => {
+                    self.look_ahead();
                     let entry = self.table.slab.get_mut(slot);
                     if entry.controlled > 0 && is_long_past(entry.expires, now) {
                         // What it controls ends first: its turn comes when all else has been looked at.
@@ -269,6 +270,18 @@ impl Flows {
                 Due::Nothing => return Ended::All,
                 Due::More => return Ended::More,
             }
+        }
+    }
+
+    /// While one entry is taken away: asks for what the next takes to be taken away, and for the one after that.
+    fn look_ahead(&self) {
+        let Some(next) = self.wheel.ahead() else { return };
+        self.table.prefetch_keys(next);
+        self.lists.prefetch_neighbours(next);
+        let after = self.table.slab.get(next).wheel_next;
+        if after != NONE {
+            self.table.slab.get(after).prefetch();
+            self.lists.prefetch(after);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::prefetch;
 use super::slab::NONE;
 
 /// The neighbours of an entry in its server's list.
@@ -60,6 +61,21 @@ impl Lists {
             self.links[prev as usize].next = next;
         } else if let Some(head) = self.heads.get_mut(server as usize) {
             *head = next;
+        }
+    }
+
+    /// Asks for what is kept of an entry.
+    pub(crate) fn prefetch(&self, slot: u32) {
+        if let Some(link) = self.links.get(slot as usize) {
+            prefetch::read(link);
+        }
+    }
+
+    /// Asks for what is kept of an entry's neighbours.
+    pub(crate) fn prefetch_neighbours(&self, slot: u32) {
+        if let Some(link) = self.links.get(slot as usize) {
+            self.prefetch(link.next);
+            self.prefetch(link.prev);
         }
     }
 

@@ -95,6 +95,10 @@ impl Slab {
             entry.generation = generation;
             *place = entry;
             self.free = next;
+            // The next connection will want that one.
+            if let Some(next) = self.entries.get(next as usize) {
+                next.prefetch();
+            }
             return Some(slot);
         }
         let slot = u32::try_from(self.entries.len()).ok()?;

@@ -61,10 +61,19 @@ impl Table {
     pub(crate) fn prefetch_entry(&self, hash: u64, family: Family) {
         if let Some(slot) = self.index.find(hash).next() {
             let entry = self.slab.get(slot);
-            prefetch::read(entry);
-            if family == Family::V6 {
-                prefetch::read(entry.second_line());
+            match family {
+                Family::V4 => prefetch::read(entry),
+                Family::V6 => entry.prefetch(),
             }
+        }
+    }
+
+    /// Before an entry is removed: the index lines of its keys.
+    pub(crate) fn prefetch_keys(&self, slot: u32) {
+        let entry = self.slab.get(slot);
+        self.index.prefetch(self.client_hash(entry));
+        if let Some(hash) = self.server_hash(entry) {
+            self.index.prefetch(hash);
         }
     }
 

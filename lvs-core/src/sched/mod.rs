@@ -427,7 +427,7 @@ impl<'a> Pool<'a> {
     /// The servers from the first of the list to the last.
     pub fn iter(&self) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
         let servers = self.servers;
-        self.list.iter().map(move |&slot| Candidate { slot, servers })
+        self.list.iter().map(move |&slot| Candidate { slot, live: servers.live(slot), servers })
     }
 
     /// The scheduler flags of the service.
@@ -442,8 +442,8 @@ impl<'a> Pool<'a> {
         self.family
     }
 
-    const fn candidate(&self, slot: u32) -> Candidate<'a> {
-        Candidate { slot, servers: self.servers }
+    fn candidate(&self, slot: u32) -> Candidate<'a> {
+        Candidate { slot, live: self.servers.live(slot), servers: self.servers }
     }
 }
 
@@ -457,14 +457,11 @@ impl fmt::Debug for Pool<'_> {
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
     slot: u32,
+    live: &'a Live,
     servers: &'a Servers,
 }
 
 impl Candidate<'_> {
-    fn live(&self) -> &Live {
-        self.servers.live(self.slot)
-    }
-
     /// The server's id.
     #[must_use]
     pub fn id(&self) -> ServerId {
@@ -480,44 +477,44 @@ impl Candidate<'_> {
     /// The weight; 0 for none of the new flows.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.live().weight
+        self.live.weight
     }
 
     /// The weight before it was last set to 0: what `mh` builds its table from.
     #[must_use]
     pub fn last_weight(&self) -> u32 {
-        self.live().last_weight
+        self.live.last_weight
     }
 
     /// Connections in an active state of their protocol. UDP flows never are.
     #[must_use]
     pub fn active(&self) -> u32 {
-        self.live().active
+        self.live.active
     }
 
     /// All connections, active or not.
     #[must_use]
     pub fn connections(&self) -> u32 {
-        self.live().total
+        self.live.total
     }
 
     /// True if the server has reached its upper threshold and not yet fallen below its lower one.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
-        self.live().is_overloaded()
+        self.live.is_overloaded()
     }
 
     /// True if the server may get a new flow: it has a weight and is not overloaded.
     #[must_use]
     pub fn is_eligible(&self) -> bool {
-        self.live().weight > 0 && !self.live().is_overloaded()
+        self.live.weight > 0 && !self.live.is_overloaded()
     }
 
     /// What the least-connection schedulers compare: 257 times the active connections and the inactive ones, or 256
     /// times with [`Kernel::Older`](crate::Kernel::Older).
     #[must_use]
     pub fn overhead(&self) -> u32 {
-        self.live().overhead()
+        self.live.overhead()
     }
 }
 

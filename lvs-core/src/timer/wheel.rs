@@ -129,6 +129,11 @@ impl Wheel {
         self.tick as u32
     }
 
+    /// The entry that will be looked at next, if that is known.
+    pub(crate) fn ahead(&self) -> Option<u32> {
+        (self.resume != NONE).then_some(self.resume)
+    }
+
     /// Takes down and returns the next entry whose deadline has come, in order of ticks. Looking at an entry costs one
     /// of `budget`; when that is used up, the answer is [`Due::More`].
     pub(crate) fn pop_due(&mut self, slab: &mut Slab, now: Instant, budget: &mut usize) -> Due {
