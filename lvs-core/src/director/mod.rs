@@ -38,11 +38,13 @@ mod tune;
 mod tunnel_error;
 mod views;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use self::process::{BURST, Glance};
 use crate::config::{Admission, Config, Path, Tunables};
 use crate::conn::flows::Flows;
 use crate::conn::fragments::Fragments;
@@ -108,6 +110,8 @@ pub struct Director {
     now: Instant,
     /// Identification of the next outer IPv4 header.
     identification: u16,
+    /// Room for what is seen of a burst; none while one is under way.
+    glances: Option<Box<[Glance; BURST]>>,
 }
 
 /// What the packet path asks before anything else: may packets simply be taken?
@@ -272,6 +276,7 @@ impl Director {
             daemons: Daemons::default(),
             gate: Gate::NO_SERVICE,
             now: Instant::ZERO,
+            glances: Some(Glance::of_a_burst()),
             identification: 0,
         })
     }

@@ -5,6 +5,8 @@
 //!                            -> or schedule -----+
 //! ```
 
+use alloc::boxed::Box;
+
 use super::icmp::{ErrorCourse, is_icmp};
 use super::ipsec::IpsecCourse;
 use super::schedule::Scheduled;
@@ -27,7 +29,7 @@ pub(super) const BURST: usize = 64;
 
 /// A packet after the first look: what it shows and the hash of its flow, or why it cannot be read.
 #[derive(Clone, Copy, Debug)]
-struct Glance {
+pub(super) struct Glance {
     parsed: Parsed,
     hash: u64,
     refused: Option<DropReason>,
@@ -35,6 +37,11 @@ struct Glance {
 
 impl Glance {
     const NONE: Self = Self { parsed: Parsed::UNKNOWN, hash: 0, refused: None };
+
+    /// Room for those of a burst. A director keeps it: to make it takes as long as looking at a packet.
+    pub(super) fn of_a_burst() -> Box<[Self; BURST]> {
+        Box::new([Self::NONE; BURST])
+    }
 }
 
 /// A verdict as the stages pass it on: small enough for two registers.
@@ -46,12 +53,12 @@ pub(super) enum Decision {
         connection: u32,
         method: Method,
     },
-    /// Rewritten for the client of a connection.
     /// The same, when the server is not where its service has it: an FTP server may announce another host.
     Elsewhere {
         server: u32,
         connection: u32,
     },
+    /// Rewritten for the client of a connection.
     ToClient {
         connection: u32,
     },
@@ -129,9 +136,9 @@ impl Director {
         let now = self.see(now);
         let count = packets.len().min(metas.len()).min(verdicts.len());
         let (packets, metas, verdicts) = (&mut packets[..count], &metas[..count], &mut verdicts[..count]);
+        let mut glances = self.glances.take().unwrap_or_else(Glance::of_a_burst);
         let chunks = packets.chunks_mut(BURST).zip(metas.chunks(BURST)).zip(verdicts.chunks_mut(BURST));
         for ((packets, metas), verdicts) in chunks {
-            let mut glances = [Glance::NONE; BURST];
             for ((glance, packet), meta) in glances.iter_mut().zip(packets.iter()).zip(metas) {
                 self.glance(packet, *meta, glance);
                 self.flows.table.prefetch_index(glance.hash);
@@ -141,10 +148,11 @@ impl Director {
                     self.flows.table.prefetch_entry(glance.hash, glance.parsed.tuple.family);
                 }
             }
-            for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(&glances) {
+            for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(glances.iter()) {
                 self.conclude(now, packet, *meta, glance, verdict);
             }
         }
+        self.glances = Some(glances);
         count
     }
 
@@ -152,7 +160,7 @@ impl Director {
     #[inline]
     fn glance(&self, packet: &Packet<'_>, meta: Meta, glance: &mut Glance) {
         match glance.parsed.read(packet.bytes(), meta.checksum == Checksum::Unverified) {
-            Ok(()) => glance.hash = self.flows.table.hash(&glance.parsed.tuple),
+            Ok(()) => (glance.hash, glance.refused) = (self.flows.table.hash(&glance.parsed.tuple), None),
             Err(reason) => glance.refused = Some(reason),
         }
     }
