@@ -239,12 +239,12 @@ macro_rules! tunables {
             /// The names, without `net.ipv4.vs.`.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)+ "sync_threshold"];
 
-            /// Changes one by its name, with or without `net.ipv4.vs.`, to a value written as for `sysctl`.
+            /// Changes one by its name, with or without `net.ipv4.vs.`, to a value written as for `sysctl`: decimal,
+            /// hexadecimal (`0x10`) or octal (`010`). What follows a blank is left alone.
             ///
             /// # Errors
             /// [`ControlError::NoSuchTunable`], [`ControlError::TunableRange`]; then nothing is changed.
             pub fn set(&mut self, name: &str, value: &str) -> Result<(), ControlError> {
-                let value = value.trim_matches(|c: char| c == '\'' || c == '"' || c.is_whitespace());
                 match short(name) {
                     $(stringify!($name) => self.$name = within(stringify!($name), value, $range)?,)+
                     "sync_threshold" => self.sync_threshold = threshold(value, self.sync_threshold)?,
@@ -274,12 +274,12 @@ macro_rules! tunables {
                 }
             }
 
-            /// One by its name, written as `sysctl` does.
+            /// One by its name, written as `sysctl` does: of `sync_threshold`, a tab between the two.
             #[must_use]
             pub fn get(&self, name: &str) -> Option<String> {
                 match short(name) {
                     $(stringify!($name) => Some(self.$name.to_string()),)+
-                    "sync_threshold" => Some(alloc::format!("{} {}", self.sync_threshold.0, self.sync_threshold.1)),
+                    "sync_threshold" => Some(alloc::format!("{}\t{}", self.sync_threshold.0, self.sync_threshold.1)),
                     _ => None,
                 }
             }
@@ -313,11 +313,11 @@ tunables! {
     /// Whether only templates of persistent connections are synchronised.
     sync_persist_mode: 0 in ANY,
     /// Messages that may wait for sending in each queue.
-    sync_qlen_max: 65536 in ANY,
+    sync_qlen_max: 65536 in 0..=i32::MAX,
     /// Socket buffer of synchronisation. Has no effect here.
     sync_sock_size: 0 in ANY,
     /// Seconds after which an unchanged connection is synchronised again.
-    sync_refresh_period: 0 in ANY,
+    sync_refresh_period: 0 in IN_TICKS,
     /// How often such a refresh is repeated soon after.
     sync_retries: 0 in 0..=3,
     /// Whether a packet for a service by firewall mark that no server takes goes to its own destination, past all servers,
@@ -350,16 +350,44 @@ tunables! {
     /// Whether counters and rates in listings are renewed.
     run_estimation: 1 in ANY,
     /// Seconds that `lblc` remembers an address without traffic.
-    lblc_expiration: 86400 in ANY,
+    lblc_expiration: 86400 in IN_TICKS,
     /// The same for `lblcr`.
-    lblcr_expiration: 86400 in ANY,
+    lblcr_expiration: 86400 in IN_TICKS,
 }
 
 /// Most are plain numbers that the kernel does not check.
 const ANY: RangeInclusive<i32> = i32::MIN..=i32::MAX;
 
+/// Seconds that the kernel keeps in ticks, 250 to each.
+const IN_TICKS: RangeInclusive<i32> = -(i32::MAX / 250)..=i32::MAX / 250;
+
 fn within(name: &str, value: &str, range: RangeInclusive<i32>) -> Result<i32, ControlError> {
-    value.parse().ok().filter(|&number| is_taken(name, number, range)).ok_or(ControlError::TunableRange)
+    let number = integer(value).map(|(number, _)| number);
+    number.filter(|&number| is_taken(name, number, range)).ok_or(ControlError::TunableRange)
+}
+
+/// Characters of the longest number.
+const LONGEST: usize = 20;
+/// What ends a number.
+const BLANKS: [char; 3] = [' ', '\t', '\n'];
+
+/// The number that a text begins with, and what follows it: as the kernel reads it, in the notation of C, without a plus
+/// sign.
+fn integer(text: &str) -> Option<(i32, &str)> {
+    let text = text.trim_start_matches(BLANKS);
+    let (word, rest) = text.split_at(text.find(BLANKS).unwrap_or(text.len()));
+    let unsigned = word.strip_prefix('-').unwrap_or(word);
+    let (digits, radix) = match unsigned.as_bytes() {
+        [b'0', b'x' | b'X', _, ..] => (&unsigned[2..], 16),
+        [b'0', _, ..] => (&unsigned[1..], 8),
+        _ => (unsigned, 10),
+    };
+    if word.len() > LONGEST || digits.starts_with('+') {
+        return None;
+    }
+    let number = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    let number = i32::try_from(if unsigned.len() < word.len() { -number } else { number }).ok()?;
+    Some((number, rest))
 }
 
 fn is_taken(name: &str, value: i32, range: RangeInclusive<i32>) -> bool {
@@ -373,13 +401,10 @@ fn short(name: &str) -> &str {
 /// Two numbers, the first below the second, or the second 0. Of one alone the other stays, and what follows them is not
 /// looked at.
 fn threshold(value: &str, old: (i32, i32)) -> Result<(i32, i32), ControlError> {
-    let mut numbers = value.split_whitespace().map(str::parse::<i32>);
-    let new = match (numbers.next(), numbers.next()) {
-        (Some(Ok(t)), Some(Ok(p))) => (t, p),
-        (Some(Ok(t)), None) => (t, old.1),
-        _ => return Err(ControlError::TunableRange),
-    };
-    if is_threshold(new) { Ok(new) } else { Err(ControlError::TunableRange) }
+    let read = |text| integer(text).ok_or(ControlError::TunableRange);
+    let (first, rest) = read(value)?;
+    let second = if rest.trim_start_matches(BLANKS).is_empty() { old.1 } else { read(rest)?.0 };
+    if is_threshold((first, second)) { Ok((first, second)) } else { Err(ControlError::TunableRange) }
 }
 
 const fn is_threshold((t, p): (i32, i32)) -> bool {
@@ -397,17 +422,50 @@ mod tests {
         assert_eq!(tunables.set("secure_tcp", "4"), Err(ControlError::TunableRange));
         assert_eq!((tunables.set("drop_packet", "2"), tunables.drop_packet), (Ok(()), 2));
         assert_eq!(tunables.set("secure_udp", "1"), Err(ControlError::NoSuchTunable));
-        assert_eq!(tunables.set("sync_threshold", "'0 0'"), Ok(()));
+        assert_eq!(tunables.set("sync_threshold", "0 0"), Ok(()));
         assert_eq!(tunables.set("sync_threshold", "3 2"), Err(ControlError::TunableRange));
         assert_eq!(tunables.set("sync_threshold", "5 9 3"), Ok(()));
         assert_eq!(tunables.set("sync_threshold", "9"), Err(ControlError::TunableRange));
         assert_eq!(tunables.set("sync_threshold", "7"), Ok(()));
-        assert_eq!(tunables.get("sync_threshold").as_deref(), Some("7 9"));
+        assert_eq!(tunables.set("sync_threshold", "6 9x"), Err(ControlError::TunableRange));
+        assert_eq!(tunables.set("sync_qlen_max", "2147483648"), Err(ControlError::TunableRange));
+        assert_eq!(tunables.get("sync_threshold").as_deref(), Some("7\t9"));
         assert_eq!(tunables.set("sync_threshold", "0 0"), Ok(()));
-        assert_eq!((tunables.secure_tcp, tunables.get("sync_threshold").as_deref()), (3, Some("0 0")));
+        assert_eq!((tunables.secure_tcp, tunables.get("sync_threshold").as_deref()), (3, Some("0\t0")));
         assert_eq!(tunables.set("sync_ports", "6"), Err(ControlError::TunableRange));
         assert_eq!(tunables.set("sync_ports", "8"), Ok(()));
         assert!(Tunables::NAMES.iter().all(|name| tunables.get(name).is_some()));
+    }
+
+    /// As Linux 6.1 takes and refuses them.
+    #[test]
+    fn numbers_are_written_as_in_c() {
+        for (text, number) in [
+            ("7", Some(7)),
+            (" \t-7\n", Some(-7)),
+            ("-0", Some(0)),
+            ("0x1F", Some(31)),
+            ("010", Some(8)),
+            ("1 2", Some(1)),
+            ("1\nx", Some(1)),
+            ("-2147483648", Some(i32::MIN)),
+            ("2147483648", None),
+            ("4294967297", None),
+            ("18446744073709551617", None),
+            ("08", None),
+            ("0x", None),
+            ("0b1", None),
+            ("+1", None),
+            ("0x+1", None),
+            ("--1", None),
+            ("- 1", None),
+            ("1,2", None),
+            ("1x", None),
+            ("'1'", None),
+            ("", None),
+        ] {
+            assert_eq!(integer(text).map(|read| read.0), number, "{text:?}");
+        }
     }
 
     #[test]

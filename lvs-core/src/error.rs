@@ -149,6 +149,9 @@ pub struct RuleError {
     pub expected: String,
     /// The refusal by the control plane behind it, if the line itself was well formed.
     pub control: Option<ControlError>,
+    /// What `ipvsadm` exits with: 2 for what it refuses itself, 255 for what the kernel refuses, an option that does not
+    /// exist or a value that is missing, 1 for a listing of a service that does not exist.
+    pub exit_status: u8,
 }
 
 impl fmt::Display for RuleError {

@@ -9,6 +9,7 @@ use super::command::{Columns, DaemonRole, Listing};
 use super::order;
 use super::proc::{VERSION_LINE, protocol_name};
 use super::save::{shown_mask, signed, write_flags};
+use super::values::{Written, WrittenEndpoint};
 use super::view::{ConnectionView, DaemonView, EngineView, ServerView, ServiceView, TimeoutsView};
 use crate::addr::Family;
 use crate::service::{GueChecksum, Method, ServiceKey, ServiceSpec, Tunnel};
@@ -81,7 +82,7 @@ fn write_service(out: &mut String, service: &ServiceView, listing: &Listing) -> 
 
 fn service_name(key: &ServiceKey) -> String {
     match *key {
-        ServiceKey::Address { protocol, address } => format!("{:<4} {address}", protocol.name()),
+        ServiceKey::Address { protocol, address } => format!("{:<4} {}", protocol.name(), WrittenEndpoint(address)),
         ServiceKey::Mark { mark, family: Family::V4 } => format!("FWM  {}", signed(mark)),
         ServiceKey::Mark { mark, family: Family::V6 } => format!("FWM  {} IPv6", signed(mark)),
     }
@@ -107,7 +108,7 @@ fn write_description(out: &mut String, name: &str, spec: &ServiceSpec) -> fmt::R
 fn write_server(out: &mut String, server: &ServerView, listing: &Listing) -> fmt::Result {
     let ServerView { spec, active, inactive, persistent, .. } = server;
     let (method, weight) = (spec.method.name(), signed(spec.weight));
-    write!(out, "  -> {:<28}", format!("{}", spec.address))?;
+    write!(out, "  -> {:<28}", format!("{}", WrittenEndpoint(spec.address)))?;
     match listing.columns {
         Columns::Plain => write!(out, " {method:<7} {weight:<6} {active:<10} {inactive:<10}")?,
         Columns::Stats => out.write_str(&columns(&server.stats.row(), listing.exact))?,
@@ -187,8 +188,8 @@ fn write_connection(out: &mut String, connection: &ConnectionView, engine_column
     let protocol = protocol_name(connection.protocol);
     let (minutes, seconds) = (connection.expires_seconds / 60, connection.expires_seconds % 60);
     let expire = format!("{minutes:02}:{seconds:02}");
-    let [client, target, server] =
-        [connection.client, connection.target, connection.server].map(|address| format!("{address}"));
+    let [client, target, server] = [connection.client, connection.target, connection.server]
+        .map(|address| format!("{}", WrittenEndpoint(address)));
     write!(out, "{protocol:<3} {expire:<6} {:<11} {client:<18} {target:<18} ", connection.state)?;
     match &connection.engine {
         Some(EngineView { name, data }) if engine_columns => writeln!(out, "{server:<16} {name:<18} {data}"),
@@ -213,6 +214,7 @@ fn daemon(daemon: &DaemonView) -> String {
         DaemonRole::Master => "master",
         DaemonRole::Backup => "backup",
     };
+    let group = Written(*group);
     format!(
         "{role} sync daemon (mcast={interface}, syncid={sync_id}, maxlen={max_len}, group={group}, port={port}, ttl={ttl})\n"
     )

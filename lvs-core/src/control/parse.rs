@@ -80,8 +80,11 @@ pub(crate) fn rule_lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 
 /// The refusal of a well-formed line by the control plane: it points at the word that is to blame.
 pub(crate) fn refusal(line: &str, control: ControlError) -> RuleError {
-    let at = |error: RuleError| RuleError { control: Some(control), ..error };
+    let at = |error: RuleError| RuleError { control: Some(control), exit_status: 255, ..error };
     match Line::read(line) {
+        Ok(Some(read)) if read.command.what == Verb::List => {
+            RuleError { exit_status: 1, ..at(read.command.word.wrong(control.to_string())) }
+        }
         Ok(Some(read)) => {
             let blamed = blamed(control).iter().find_map(|&option| read.option(option));
             let expected = control.to_string();
@@ -226,10 +229,7 @@ fn netmask(line: &Line<'_>, family: Family) -> Result<Option<Netmask>, RuleError
     let Some(given) = line.option(Opt::Netmask) else { return Ok(None) };
     let (mask, expected) = match family {
         Family::V4 => (values::ipv4(given.text()).map(Netmask::V4), "an IPv4 mask such as 255.255.255.0"),
-        Family::V6 => {
-            let prefix = values::number(given.text(), 1..=128).and_then(|prefix| u8::try_from(prefix).ok());
-            (prefix.map(Netmask::V6), "an IPv6 prefix length from 1 to 128")
-        }
+        Family::V6 => (values::prefix_length(given.text()).map(Netmask::V6), "an IPv6 prefix length from 1 to 128"),
     };
     mask.map(Some).ok_or_else(|| given.wrong(expected))
 }
@@ -383,7 +383,7 @@ fn daemon(line: &Line<'_>) -> Result<DaemonSpec, RuleError> {
 
 fn group(line: &Line<'_>) -> Result<Option<IpAddr>, RuleError> {
     let Some(given) = line.option(Opt::McastGroup) else { return Ok(None) };
-    let group = values::address(given.text());
+    let group = given.text().parse().ok().filter(IpAddr::is_multicast);
     group.map(Some).ok_or_else(|| given.wrong("a multicast address, such as 224.0.0.81"))
 }
 

@@ -1,5 +1,5 @@
-//! The files of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats`, `ip_vs_app`, in the order of the
-//! tables.
+//! The files of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats`, `ip_vs_stats_percpu`, `ip_vs_app`, in
+//! the order of the tables.
 
 use alloc::format;
 use alloc::string::String;
@@ -139,6 +139,18 @@ pub(crate) fn stats(stats: &Counters, rates: &Rates) -> String {
     format!("{STATS_TITLE}{}\n{RATES_TITLE}{}", stats_row(stats.row()), stats_row(rates.row()))
 }
 
+/// The same for a machine of one processor (`/proc/net/ip_vs_stats_percpu`): what it has counted up to this moment, never
+/// zeroed, then what is reported.
+pub(crate) fn stats_by_processor(counted: &Counters, reported: &Counters, rates: &Rates) -> String {
+    let (title, first) = (PROCESSORS_TITLE, stats_row(counted.row()));
+    let (total, rates) = (stats_row(reported.row()), stats_row(rates.row()));
+    format!("{title}  0 {first}  ~ {total}\n    {RATES_TITLE}    {rates}")
+}
+
+const PROCESSORS_TITLE: &str = concat!(
+    "       Total Incoming Outgoing         Incoming         Outgoing\n",
+    "CPU    Conns  Packets  Packets            Bytes            Bytes\n"
+);
 const STATS_TITLE: &str = concat!(
     "   Total Incoming Outgoing         Incoming         Outgoing\n",
     "   Conns  Packets  Packets            Bytes            Bytes\n"
@@ -265,5 +277,23 @@ SCTP C6336605 4E23 C000020A 0F1C 0A000066 0F1C ESTABLISHED       0 sip call@host
             "       A        0        0                0                0\n",
         );
         assert_eq!(stats(&totals, &rates), expected);
+    }
+
+    /// On Linux 6.1, after a zeroing.
+    #[test]
+    fn each_processor_shows_what_it_has_counted_up_to_now() {
+        let counted = Counters { connections: 6, in_packets: 0x16, out_packets: 6, in_bytes: 0x9b0, out_bytes: 0xf0 };
+        let reported = Counters { connections: 5, in_packets: 0x12, out_packets: 5, in_bytes: 0x7e4, out_bytes: 0xc8 };
+        let rates = Rates { in_packets: 2, in_bytes: 0xbd, out_bytes: 0x13, ..Rates::default() };
+        let expected = concat!(
+            "       Total Incoming Outgoing         Incoming         Outgoing\n",
+            "CPU    Conns  Packets  Packets            Bytes            Bytes\n",
+            "  0        6       16        6              9B0               F0\n",
+            "  ~        5       12        5              7E4               C8\n",
+            "\n",
+            "     Conns/s   Pkts/s   Pkts/s          Bytes/s          Bytes/s\n",
+            "           0        2        0               BD               13\n",
+        );
+        assert_eq!(stats_by_processor(&counted, &reported, &rates), expected);
     }
 }

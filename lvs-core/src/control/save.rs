@@ -5,6 +5,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::values::WrittenEndpoint;
 use super::view::{ServerView, ServiceView};
 use super::{flags, order};
 use crate::addr::Family;
@@ -50,7 +51,8 @@ fn write_server(out: &mut impl fmt::Write, key: &ServiceKey, server: &ServerView
         Method::Dr => "-g",
         Method::Tun => "-i",
     };
-    write!(out, "-a {} -r {} {method} -w {}", Selector(key), spec.address, signed(spec.weight))?;
+    let address = WrittenEndpoint(spec.address);
+    write!(out, "-a {} -r {address} {method} -w {}", Selector(key), signed(spec.weight))?;
     if spec.method == Method::Tun {
         write_tunnel(out, spec.tunnel)?;
     }
@@ -120,7 +122,7 @@ impl fmt::Display for Selector<'_> {
                     Protocol::Udp => "-u",
                     Protocol::Sctp => "--sctp-service",
                 };
-                write!(f, "{option} {address}")
+                write!(f, "{option} {}", WrittenEndpoint(address))
             }
             ServiceKey::Mark { mark, family: Family::V4 } => write!(f, "-f {}", signed(mark)),
             ServiceKey::Mark { mark, family: Family::V6 } => write!(f, "-f {} -6", signed(mark)),

@@ -124,7 +124,7 @@ impl<'a> Line<'a> {
         if !grammar.takes(option) {
             return Err(given.word.wrong(format!("an option of {}, which {} is not", self.name(), name())));
         }
-        if option != Opt::Sort && was_given(option) {
+        if !matches!(option, Opt::Sort | Opt::Ipv6) && was_given(option) {
             return Err(given.word.wrong(format!("{} only once", name())));
         }
         if option == Opt::Ipv6 && !was_given(Opt::Mark) {
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
                 _ => self.operand(word)?,
             }
         }
-        self.line.ok_or_else(|| first.wrong(COMMAND_EXPECTED))
+        self.line.ok_or_else(|| unread(first.wrong(COMMAND_EXPECTED)))
     }
 
     /// Whatever follows these commands is not even looked at.
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
                 line.operands.push(word);
                 Ok(())
             }
-            None => Err(word.wrong(COMMAND_EXPECTED)),
+            None => Err(unread(word.wrong(COMMAND_EXPECTED))),
         }
     }
 
@@ -217,15 +217,13 @@ impl<'a> Reader<'a> {
     fn take(&mut self, entry: &Entry, word: &Word<'a>, joined: Option<Word<'a>>) -> Result<(), RuleError> {
         let value = match entry.takes {
             Takes::Nothing if joined.is_some() => {
-                return Err(word.wrong(format!("--{} without a value", entry.long)));
+                return Err(unread(word.wrong(format!("--{} without a value", entry.long))));
             }
             Takes::Value(noun) if joined.is_none() => match self.words.next() {
                 Some(next) => Some(next),
                 None => {
-                    return Err(words::missing(
-                        words::past_end(self.text),
-                        format!("{noun} after {}", options::dashed(entry.name)),
-                    ));
+                    let expected = format!("{noun} after {}", options::dashed(entry.name));
+                    return Err(unread(words::missing(words::past_end(self.text), expected)));
                 }
             },
             Takes::ValueUnlessOption(_) if joined.is_none() => self.words.next_if(|next| !next.text().starts_with('-')),
@@ -241,7 +239,7 @@ impl<'a> Reader<'a> {
                 self.line =
                     Some(Line { command, options: Vec::with_capacity(TYPICAL), operands: Vec::new(), text: self.text });
             }
-            (None, Name::Opt(_)) => return Err(word.wrong(COMMAND_EXPECTED)),
+            (None, Name::Opt(_)) => return Err(unread(word.wrong(COMMAND_EXPECTED))),
             (Some(_), Name::Verb(_)) => return Err(word.wrong("one command on a line")),
             (Some(line), Name::Opt(what)) => line.options.push(Given { what, word, value }),
         }
@@ -250,10 +248,15 @@ impl<'a> Reader<'a> {
 
     fn unknown(&self, word: &Word<'a>) -> RuleError {
         match &self.line {
-            Some(line) => word.wrong(format!("an option of {}", line.name())),
-            None => word.wrong(COMMAND_EXPECTED),
+            Some(line) => unread(word.wrong(format!("an option of {}", line.name()))),
+            None => unread(word.wrong(COMMAND_EXPECTED)),
         }
     }
+}
+
+/// What is not even read as an option leaves `ipvsadm` with another status.
+fn unread(error: RuleError) -> RuleError {
+    RuleError { exit_status: 255, ..error }
 }
 
 const COMMAND_EXPECTED: &str = "a command first, such as -A, -a or -L";

@@ -1,13 +1,22 @@
-//! Numbers, addresses and ports, in the forms that `ipvsadm` takes.
+//! Numbers, addresses and ports, in the forms that `ipvsadm` takes and in the one that it writes.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::RangeInclusive;
 
-/// A decimal number within a range. Blanks in front, a plus sign and leading zeros are taken, as `strtol` takes them.
+/// A decimal number within a range. Blanks in front, a sign and leading zeros are taken, as `strtol` takes them; below
+/// zero is no range, so that `-0` is all that a minus sign is good for.
 pub(crate) fn number(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
-    let digits = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
-    digits.parse().ok().filter(|value| range.contains(value))
+    let signed = text.trim_start_matches(BLANKS);
+    let value = match signed.strip_prefix('-') {
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => digits.parse().ok().filter(|&value: &u64| value == 0),
+        None => signed.parse().ok(),
+    };
+    value.filter(|value| range.contains(value))
 }
+
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
 /// An address, and a port if one was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,18 +25,28 @@ pub(crate) struct Endpoint {
     pub(crate) port: Option<u16>,
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`. Brackets always come with a port, and only
-/// around IPv6.
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`. Brackets always come with a port; around IPv4, what
+/// follows them is not even looked at. Digits alone are no address.
 pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, port_text) = rest.split_once("]:")?;
-        return Some(Endpoint { ip: IpAddr::V6(host.parse().ok()?), port: Some(port(port_text)?) });
+        return match host.parse::<Ipv6Addr>() {
+            Ok(ip) => Some(Endpoint { ip: IpAddr::V6(ip), port: Some(port(port_text)?) }),
+            Err(_) => endpoint_v4(host),
+        };
     }
+    if text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    // Of an IPv4 address and its port there is one colon between.
+    if text.split(':').nth(2).is_some() {
+        return Some(Endpoint { ip: IpAddr::V6(text.parse().ok()?), port: None });
+    }
+    endpoint_v4(text)
+}
+
+fn endpoint_v4(text: &str) -> Option<Endpoint> {
     let (host, port_text) = match text.split_once(':') {
-        // Of an IPv4 address and its port there is one colon between.
-        Some((_, rest)) if rest.contains(':') => {
-            return Some(Endpoint { ip: IpAddr::V6(text.parse().ok()?), port: None });
-        }
         Some((host, port_text)) => (host, Some(port_text)),
         None => (text, None),
     };
@@ -38,14 +57,25 @@ pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
     }
 }
 
-/// An address without a port.
-pub(crate) fn address(text: &str) -> Option<IpAddr> {
-    text.parse().map(IpAddr::V6).ok().or_else(|| ipv4(text).map(IpAddr::V4))
+/// An IPv6 prefix length, as `atoi` reads it: the number that the text begins with, what follows it left alone, of a
+/// number too large the lower half.
+pub(crate) fn prefix_length(text: &str) -> Option<u8> {
+    let signed = text.trim_start_matches(BLANKS);
+    let digits = signed.trim_start_matches(['+', '-']);
+    let (sign, digits) = match signed.len() - digits.len() {
+        0 => (1, digits),
+        1 => (if signed.starts_with('-') { -1 } else { 1 }, digits),
+        _ => return None,
+    };
+    let read = digits.bytes().take_while(u8::is_ascii_digit);
+    let value = read.fold(0i64, |value, digit| value.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0')));
+    u8::try_from(value & 0xffff_ffff).ok().filter(|length| (1..=128).contains(length))
 }
 
 /// An IPv4 address in the forms of `inet_aton`: one to four parts, of which the last fills what is left (`192.0.2` is
-/// 192.0.0.2), each decimal, octal (`010`) or hexadecimal (`0x10`).
+/// 192.0.0.2), each decimal, octal (`010`) or hexadecimal (`0x10`). What follows a blank is left alone.
 pub(crate) fn ipv4(text: &str) -> Option<Ipv4Addr> {
+    let text = text.split(BLANKS).next()?;
     let mut parts = [0u32; 4];
     let mut count = 0;
     for part in text.split('.') {
@@ -78,6 +108,34 @@ fn port(text: &str) -> Option<u16> {
     number(text, 0..=u64::from(u16::MAX)).and_then(|value| u16::try_from(value).ok())
 }
 
+/// An address as the C library writes it. IPv6 ends in the form of IPv4 where only its last two groups are not zero.
+pub(crate) struct Written(pub(crate) IpAddr);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V6(address) => match address.segments() {
+                [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                    let [.., a, b, c, d] = address.octets();
+                    write!(f, "::{}", Ipv4Addr::new(a, b, c, d))
+                }
+                _ => address.fmt(f),
+            },
+            IpAddr::V4(address) => address.fmt(f),
+        }
+    }
+}
+
+/// An address and port as `ipvsadm` writes them.
+pub(crate) struct WrittenEndpoint(pub(crate) SocketAddr);
+
+impl fmt::Display for WrittenEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, port) = (Written(self.0.ip()), self.0.port());
+        if self.0.is_ipv6() { write!(f, "[{address}]:{port}") } else { write!(f, "{address}:{port}") }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,12 +143,18 @@ mod tests {
 
     #[test]
     fn numbers_are_decimal_within_a_range() {
-        for (text, value) in
-            [("0", Some(0)), ("007", Some(7)), ("+7", Some(7)), (" \t7", Some(7)), ("10", Some(10)), ("11", None)]
-        {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("+7", Some(7)),
+            (" \t7", Some(7)),
+            ("10", Some(10)),
+            (" -0", Some(0)),
+            ("11", None),
+        ] {
             assert_eq!(number(text, 0..=10), value, "{text}");
         }
-        for text in ["", " ", "+", "-1", "-0", "0x7", "7 ", "7a", "++7", "99999999999999999999"] {
+        for text in ["", " ", "+", "-1", "-", "-+0", "--0", "0x7", "7 ", "7a", "++7", "99999999999999999999"] {
             assert_eq!(number(text, 0..=u64::MAX), None, "{text}");
         }
     }
@@ -108,6 +172,8 @@ mod tests {
             ("010.0.0.1", [8, 0, 0, 1]),
             ("10.65535", [10, 0, 255, 255]),
             ("10.16777215", [10, 255, 255, 255]),
+            ("1.2.3.4 ", [1, 2, 3, 4]),
+            ("1.2.3.4\tand more", [1, 2, 3, 4]),
         ] {
             assert_eq!(ipv4(text), Some(Ipv4Addr::from(address)), "{text}");
         }
@@ -123,7 +189,7 @@ mod tests {
             "08.0.0.1",
             "0x",
             "1.2.3.+4",
-            "1.2.3.4 ",
+            " 1.2.3.4",
             "a.b",
         ] {
             assert_eq!(ipv4(text), None, "{text}");
@@ -131,10 +197,54 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_length_is_what_a_text_begins_with() {
+        for (text, length) in [
+            ("64", Some(64)),
+            (" +64", Some(64)),
+            ("64x", Some(64)),
+            ("1.5", Some(1)),
+            ("4294967360", Some(64)),
+            ("-4294967232", Some(64)),
+            ("0", None),
+            ("129", None),
+            ("x64", None),
+            ("+-64", None),
+            ("18446744073709551680", None),
+            ("", None),
+        ] {
+            assert_eq!(prefix_length(text), length, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_port_behind_a_bracketed_ipv4_address_is_not_looked_at() {
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
+        for text in ["[192.0.2.10]:80", "[192.0.2.10]:", "[192.0.2.10]:http", "192.0.2.10"] {
+            assert_eq!(endpoint(text), Some(Endpoint { ip, port: None }), "{text}");
+        }
+        assert_eq!(endpoint("[192.0.2.10:90]:80"), Some(Endpoint { ip, port: Some(90) }));
+    }
+
+    #[test]
+    fn addresses_are_written_as_the_c_library_writes_them() {
+        for text in [
+            "192.0.2.1:80",
+            "[::192.0.2.9]:80",
+            "[::0.1.0.0]:0",
+            "[::2]:1",
+            "[::]:1",
+            "[::ffff:192.0.2.1]:80",
+            "[fd00::1]:9",
+        ] {
+            assert_eq!(format!("{}", WrittenEndpoint(text.parse().unwrap())), text);
+        }
+    }
+
+    #[test]
     fn endpoints_take_brackets_only_with_a_port() {
         for text in ["192.0.2.1:80", "[2001:db8::1]:80", "[::]:0", "0.0.0.0:0"] {
             let endpoint = endpoint(text).unwrap();
-            assert_eq!(format!("{}", core::net::SocketAddr::new(endpoint.ip, endpoint.port.unwrap())), text);
+            assert_eq!(format!("{}", SocketAddr::new(endpoint.ip, endpoint.port.unwrap())), text);
         }
         for text in ["192.0.2.1", "2001:db8::1", "2001:db8::1:80"] {
             let endpoint = endpoint(text).unwrap();
@@ -145,7 +255,10 @@ mod tests {
             "[2001:db8::1",
             "[2001:db8::1]80",
             "[2001:db8::1]:",
-            "[192.0.2.1]:80",
+            "[192.0.2.1]",
+            "[www]:80",
+            "80",
+            "3221225985",
             "192.0.2.1:",
             ":80",
             "192.0.2.1:65536",

@@ -136,7 +136,7 @@ pub(crate) fn past_end(line: &str) -> u32 {
 }
 
 fn refusal(column: u32, word: String, expected: impl Into<String>) -> RuleError {
-    RuleError { line: 1, column, word, expected: expected.into(), control: None }
+    RuleError { line: 1, column, word, expected: expected.into(), control: None, exit_status: 2 }
 }
 
 #[cfg(test)]

@@ -542,7 +542,8 @@ impl Director {
             }
             IpAddr::V6(a) => {
                 let link_local = a.segments()[0] & 0xffc0 == 0xfe80;
-                (a.is_unspecified() || a.is_multicast() || link_local) && !self.settings.is_local(address)
+                let is_mapped = a.to_ipv4_mapped().is_some();
+                (a.is_unspecified() || a.is_multicast() || link_local || is_mapped) && !self.settings.is_local(address)
             }
         };
         if refused { Err(ControlError::AddressNotUnicast) } else { Ok(()) }

@@ -208,8 +208,8 @@ impl Director {
         Ok(alloc::vec![self.service_view(self.control.services.get(slot))])
     }
 
-    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats` or
-    /// `ip_vs_app`; `None` for other names.
+    /// What the kernel shows in a file of `/proc/net`: `ip_vs`, `ip_vs_conn`, `ip_vs_conn_sync`, `ip_vs_stats`,
+    /// `ip_vs_stats_percpu` (a director counts as one processor) or `ip_vs_app`; `None` for other names.
     ///
     /// ```
     /// use lvs_core::{Config, Director};
@@ -225,6 +225,7 @@ impl Director {
             "ip_vs_conn" => Some(proc::connections(&self.connections().collect::<Vec<_>>())),
             "ip_vs_conn_sync" => Some(proc::synced_connections(&self.connections().collect::<Vec<_>>())),
             "ip_vs_stats" => Some(proc::stats(&self.counters(), &self.rates())),
+            "ip_vs_stats_percpu" => Some(proc::stats_by_processor(&self.total(), &self.counters(), &self.rates())),
             "ip_vs_app" => Some(proc::helpers(&self.helper_users())),
             _ => None,
         }

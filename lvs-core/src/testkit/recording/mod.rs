@@ -6,7 +6,7 @@
 //! compares texts.
 //!
 //! Compared are: every byte of every packet, its next hop, and that there is one, or none; listings of services to the
-//! byte; listings of connections as sets, the seconds left within one. Not compared is what a kernel draws at random:
+//! byte; listings of connections as sets, the seconds left within one; what `ipvsadm` exits with. Not compared is what a kernel draws at random:
 //! the identification of IPv4 headers without "don't fragment", the flow label and the UDP source port of its own
 //! packets; and a connection whose time is over, while the kernel's timers may still be on their way (`late`). Of
 //! synchronisation messages the records are compared, over the whole recording (`sync`).
@@ -36,7 +36,9 @@ use self::packet::{
 };
 use self::parts::{Key, Parts, Whole};
 use self::sync::Sync;
-use crate::{Config, Direction, Director, Hook, Instant, Meta, Method, Packet, PassReason, Verdict};
+use crate::{
+    Command, Config, Direction, Director, Hook, Instant, Meta, Method, Packet, PassReason, Verdict, parse_line,
+};
 
 /// What playing a recording came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,8 +301,11 @@ impl Player {
             }
             "ipvsadm" => Some(self.ipvsadm(step["args"].as_str()?, record)),
             "sysctl" => {
-                let set = self.director.set_tunable(step["key"].as_str()?, step["value"].as_str()?);
-                Some(same_status(record, set.is_ok(), &format!("{set:?}")))
+                // The shell takes the quotes away.
+                let value = step["value"].as_str()?.trim_matches(['\'', '"']);
+                let set = self.director.set_tunable(step["key"].as_str()?, value);
+                let status = if set.is_ok() { 0 } else { SYSCTL_REFUSED };
+                Some(same_status(record, status, &format!("{set:?}")))
             }
             "proc" => {
                 let (file, expected) = (step["file"].as_str()?, record["stdout"].as_str()?);
@@ -336,12 +341,21 @@ impl Player {
     }
 
     fn ipvsadm(&mut self, args: &str, record: &Value) -> Compared {
-        if let Some(interface) = daemon_interface(args).filter(|interface| !self.host.has(interface)) {
-            return same_status(record, false, &format!("no interface {interface}"));
+        // A daemon's interface has to be there, and the library knows of none.
+        if let Ok(Command::StartDaemon(daemon)) = parse_line(args)
+            && !self.host.has(&daemon.interface)
+        {
+            return same_status(record, NO_INTERFACE, &format!("no interface {}", daemon.interface));
         }
-        let run = self.director.run(args);
-        let refused = run.as_ref().err().map(ToString::to_string);
-        same_status(record, run.is_ok(), refused.as_deref().unwrap_or("done"))?;
+        let run = match restored(args) {
+            Some(rules) => self.director.load(rules).map(|()| String::new()),
+            None => self.director.run(args),
+        };
+        let (status, said) = match &run {
+            Ok(_) => (0, "done".to_string()),
+            Err(refused) => (refused.exit_status, refused.to_string()),
+        };
+        same_status(record, status, &said)?;
         let (expected, got) = (record["stdout"].as_str().unwrap_or_default(), run.unwrap_or_default());
         if expected.starts_with("IPVS connection entries") {
             listing::same_connection_listing(expected, &got)
@@ -692,13 +706,18 @@ fn refused_by_host(fields: &Fields, packet: &[u8], (kind, word): ([u8; 2], u16),
 }
 
 /// The kernel's exit status, zero or not, and ours.
-fn same_status(record: &Value, done: bool, what: &str) -> Compared {
+/// What `sysctl` exits with for a value that the kernel refuses.
+const SYSCTL_REFUSED: u8 = 1;
+/// What `ipvsadm` exits with for a daemon on an interface that is not there.
+const NO_INTERFACE: u8 = 255;
+
+fn same_status(record: &Value, status: u8, what: &str) -> Compared {
     let expected = record["rc"].as_i64().unwrap_or(0);
-    if (expected == 0) == done {
+    if expected == i64::from(status) {
         return Ok(());
     }
     let stderr = record["stderr"].as_str().unwrap_or_default();
-    Err((format!("exit status {expected} {stderr}"), what.to_string()))
+    Err((format!("exit status {expected} {stderr}"), format!("exit status {status}: {what}")))
 }
 
 /// What identifies the flow of a packet inside a tunnel.
@@ -708,11 +727,9 @@ fn flow_key(packet: &[u8]) -> Option<Vec<u8>> {
     Some([format!("{} {} {}", fields.source, fields.destination, fields.protocol).as_bytes(), ports].concat())
 }
 
-/// The interface that a synchronisation daemon is to use: it has to be there, and the library knows of none.
-fn daemon_interface(args: &str) -> Option<&str> {
-    let mut words = args.split_whitespace();
-    words.next().filter(|word| *word == "--start-daemon")?;
-    Some(words.find(|word| *word == "--mcast-interface").and_then(|_| words.next()).unwrap_or("eth0"))
+/// The rules that a command reads from its input: `-R <<'X'`, the rules, `X`.
+fn restored(args: &str) -> Option<&str> {
+    args.strip_prefix("-R <<'X'\n").and_then(|rules| rules.strip_suffix("\nX"))
 }
 
 fn vec_with_room(packet: &[u8]) -> Vec<u8> {
