@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := target/venv
 
 # Families of recordings that agree with the kernel in every step.
-FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp statistics sync-master sync-backup ftp fragments tunnel-errors control sip defence bypass ipsec
+FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp statistics listings sync-master sync-backup sync-ours ftp fragments tunnel-errors control sip defence bypass ipsec
 
 .PHONY: test test-python test-python-if-there lint bench bench-quick instructions doc tools
 

@@ -8,13 +8,9 @@
 //! anew, so until the template's timer is set by a new connection its rest is not looked at.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use lvs_core::{ConnectionView, Director, Instant};
-
-/// What identifies a connection while it exists: templates of an engine differ in what it keeps alone.
-type Key = (u8, SocketAddr, SocketAddr, SocketAddr, Option<String>);
+use lvs_core::{ConnId, ConnectionView, Director, Instant};
 
 /// A kernel's tick.
 const TICK: Duration = Duration::from_millis(4);
@@ -23,14 +19,17 @@ const ROUND: Duration = Duration::from_secs(60);
 /// The least distance kept from a window.
 const MARGIN: Duration = Duration::from_millis(400);
 
+/// How long a connection may still be found that a packet has ended: its timer is due at once, and fires with the next tick.
+const ENDING: Duration = Duration::from_millis(12);
+
 /// The windows of a scenario, up to now.
 #[derive(Debug, Default)]
 pub(crate) struct Late {
-    known: BTreeMap<Key, ConnectionView>,
+    known: BTreeMap<ConnId, ConnectionView>,
     /// Windows of connections that are gone here: until then the kernel may have them.
     closing: Vec<Instant>,
     /// How much later than here the kernel's next round may be.
-    rounds: BTreeMap<Key, Duration>,
+    rounds: BTreeMap<ConnId, Duration>,
 }
 
 /// A window: nothing is to happen from the first instant to the second.
@@ -41,11 +40,6 @@ fn lateness(timeout: Duration) -> Duration {
     let ticks = timeout.as_nanos() / TICK.as_nanos();
     let level = (0..8).find(|level| ticks < 63 << (3 * level)).unwrap_or(8);
     TICK * ((1 << (3 * level)) + 1)
-}
-
-fn key(view: &ConnectionView) -> Key {
-    let kept = view.engine.as_ref().map(|engine| engine.data.clone());
-    (view.protocol, view.client, view.target, view.server, kept)
 }
 
 /// May others depend on it: a template, or a control connection of FTP?
@@ -63,15 +57,15 @@ fn rounds(before: &ConnectionView, after: &ConnectionView) -> Option<u32> {
 impl Late {
     /// Takes up what a step changed.
     pub(crate) fn note(&mut self, director: &Director, now: Instant, margin: Duration) {
-        let current: BTreeMap<Key, ConnectionView> = director.connections().map(|view| (key(&view), view)).collect();
+        let current: BTreeMap<ConnId, ConnectionView> = director.connections().map(|view| (view.id, view)).collect();
         for (key, view) in &self.known {
             let late = self.rounds.get(key).copied().unwrap_or_default() + lateness(view.timeout);
             match current.get(key) {
                 None if view.expires <= now => self.closing.push(view.expires + late + MARGIN + margin),
-                None => drop(self.rounds.remove(key)),
+                None => self.closing.push(now + ENDING),
                 Some(after) if view.expires <= now && may_be_held(view) && rounds(view, after).is_some() => {
                     let more = rounds(view, after).unwrap_or_default().saturating_sub(1);
-                    self.rounds.insert(key.clone(), late + lateness(ROUND) * more);
+                    self.rounds.insert(*key, late + lateness(ROUND) * more);
                 }
                 Some(after) if after.expires != view.expires => drop(self.rounds.remove(key)),
                 Some(_) => {}

@@ -71,6 +71,17 @@ impl Script {
         self.lines
     }
 
+    /// The synchronisation messages that a master has written since they were taken last.
+    pub(crate) fn take_messages(&mut self) -> Vec<Vec<u8>> {
+        self.rehearsal.take_messages()
+    }
+
+    /// The director that rehearses it.
+    #[cfg(test)]
+    pub(crate) const fn director(&self) -> &lvs_core::Director {
+        self.rehearsal.director()
+    }
+
     /// The time by the scenario's own reckoning.
     #[must_use]
     pub(crate) fn now(&self) -> Instant {

@@ -68,9 +68,11 @@ families! {
     sctp_states_are_the_kernels: ["sctp-"], 9;
     icmp_errors_find_their_connection: ["icmp-"], 14;
     counters_and_rates_are_the_kernels: ["statistics-"], 6;
+    listings_are_ipvsadms_in_every_combination: ["listings-"], 8;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 16;
     synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 20;
-    ftp_data_finds_its_way: ["ftp-"], 31;
+    a_kernels_backup_takes_what_our_master_tells: ["sync-ours-"], 15;
+    ftp_data_finds_its_way: ["ftp-"], 39;
     fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 15;
     defences_act_as_the_kernels_do: ["defence-"], 4;
     errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 17;

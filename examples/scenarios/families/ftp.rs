@@ -42,7 +42,7 @@ pub(super) fn write(script: &mut Script) {
 }
 
 /// A control connection: what each side has sent so far.
-struct Session {
+pub(super) struct Session {
     flow: Flow,
     server: SocketAddr,
     /// The client's next sequence number.
@@ -55,7 +55,7 @@ struct Session {
 }
 
 impl Session {
-    fn open(script: &mut Script, mut flow: Flow) -> Option<Self> {
+    pub(super) fn open(script: &mut Script, mut flow: Flow) -> Option<Self> {
         flow.establish(script);
         let sent = script.sent(flow.reached?)?.clone();
         let server = Head::read(&sent.packet)?.receiver(&sent.packet)?;
@@ -63,15 +63,20 @@ impl Session {
         Some(Self { flow, server, client_next: 1001, server_next: 5001, server_seen: 5001, next_port })
     }
 
+    /// Has the director changed the length of something?
+    pub(super) const fn is_shifted(&self) -> bool {
+        self.server_next != self.server_seen
+    }
+
     /// The client says something, and the server acknowledges it.
-    fn say(&mut self, script: &mut Script, text: &str) {
+    pub(super) fn say(&mut self, script: &mut Script, text: &str) {
         let packet = self.flow.packet().flags(0x18).numbers(self.client_next, self.server_seen);
         self.flow.send(script, &packet.payload(text.as_bytes()).build());
         self.client_next += u32::try_from(text.len()).expect("a line");
     }
 
     /// The server says something, and the client acknowledges it.
-    fn reply(&mut self, script: &mut Script, text: &str) {
+    pub(super) fn reply(&mut self, script: &mut Script, text: &str) {
         let packet = Builder::new(Protocol::Tcp, self.server, self.flow.client)
             .flags(0x18)
             .numbers(self.server_next, self.client_next)
@@ -94,7 +99,7 @@ impl Session {
     }
 
     /// A command, the answer, and the data connection, if there is one.
-    fn transfer(&mut self, script: &mut Script) {
+    pub(super) fn transfer(&mut self, script: &mut Script) {
         self.next_port += 1;
         let port = script.dice.port(30000, 60000);
         let v6 = self.flow.client.is_ipv6();

@@ -17,6 +17,7 @@ mod sip;
 mod statistics;
 mod sync_backup;
 mod sync_master;
+mod sync_ours;
 mod tcp;
 mod timeouts;
 mod tunnel_errors;
@@ -51,10 +52,14 @@ pub(crate) const FAMILIES: &[Family] = &[
     ("icmp", icmp::write),
     ("control", rules::write),
     ("statistics", statistics::write),
+    ("listings", statistics::write_listings),
     ("ftp", ftp::write),
     ("sip", sip::write),
     ("sync-master", sync_master::write),
     ("sync-backup", sync_backup::write),
+    ("sync-ours", |script| sync_ours::write(script, sync_ours::Told::Connections)),
+    ("sync-ours-sip", |script| sync_ours::write(script, sync_ours::Told::Calls)),
+    ("sync-ours-ftp", |script| sync_ours::write(script, sync_ours::Told::Transfers)),
     ("fragments", fragments::write),
     ("tunnel-errors", tunnel_errors::write),
     ("defence", defence::write),

@@ -67,7 +67,7 @@ fn from_server(script: &mut Script, v6: bool) {
 }
 
 /// A request, with a Call-ID that may be written in many ways.
-fn message(dice: &mut Dice) -> String {
+pub(super) fn message(dice: &mut Dice) -> String {
     let call = dice.pick(&["a1b2c3", "f81d4fae-7dec", "x", "call.7", "3848276298220188511"]);
     let host = dice.pick(&["", "@host", "@192.0.2.7", "@"]);
     let name = dice.weighted(&[

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use lvs_core::Protocol;
 
+use crate::scenarios::dice::Dice;
 use crate::scenarios::farm::{self, Service, Target};
 use crate::scenarios::network::{self, Families, virtual_address};
 use crate::scenarios::script::Script;
@@ -62,6 +63,63 @@ pub(super) fn write(script: &mut Script) {
         look(script);
         stay_calm(script);
     }
+}
+
+/// Writes a scenario of listings, with options in every combination, refused ones among them.
+pub(super) fn write_listings(script: &mut Script) {
+    script.network(Families::Both);
+    let mark = script.dice.from(1, 9);
+    script.net(&network::with_mark(mark));
+    let services = services(script, mark);
+    if script.dice.chance(50) {
+        script.run("--start-daemon backup --mcast-interface cl0 --syncid 7");
+    }
+    let mut traffic = Traffic::from_networks(2);
+    to_calm(script, 1);
+    for _ in 0..script.dice.from(4, 6) {
+        for _ in 0..script.dice.from(4, 16) {
+            traffic.act(script, &services);
+            stay_calm(script);
+        }
+        to_calm(script, 1);
+        for _ in 0..script.dice.from(4, 8) {
+            listing(script, &services);
+            stay_calm(script);
+        }
+    }
+}
+
+fn listing(script: &mut Script, services: &[Service]) {
+    let of = if script.dice.chance(25) { script.dice.pick(services).selector() } else { String::new() };
+    let of_whom = if of.is_empty() { "-L -n".to_string() } else { format!("-L -n {of}") };
+    let how = |dice: &mut Dice, likely: u32, options: &[&str]| {
+        let chosen: Vec<&str> = options.iter().copied().filter(|_| dice.chance(likely)).collect();
+        chosen.join(" ")
+    };
+    let command = match script.dice.from(0, 19) {
+        0..11 => {
+            let what =
+                script.dice.pick(&["--stats", "--rate", "--thresholds", "--persistent-conn", "--stats --rate", ""]);
+            let how = how(&mut script.dice, 30, &["--exact", "--sort", "--nosort", "--numeric"]);
+            format!("{of_whom} {what} {how}")
+        }
+        11..15 => {
+            let how = how(&mut script.dice, 25, &["--persistent-conn", "--exact", "--sort", "--nosort", "--stats"]);
+            script.list_connections(format!("-L -n -c {how}").trim_end());
+            return;
+        }
+        15 => {
+            script.dice.pick(&["-L --daemon", "-L --timeout", "-L --daemon --timeout", "-Ln --daemon --stats"]).into()
+        }
+        16 => format!("-Z {of}"),
+        17 => format!("{of_whom} -Z"),
+        18 => script.dice.pick(&["-S -n", "-Sn", "-L --exact -n", "-Ln --timeout --stats", "-Lnc --rate"]).into(),
+        _ => {
+            script.proc("ip_vs_stats");
+            return;
+        }
+    };
+    script.run(command.split_whitespace().collect::<Vec<_>>().join(" "));
 }
 
 fn services(script: &mut Script, mark: u32) -> Vec<Service> {

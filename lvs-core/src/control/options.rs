@@ -298,21 +298,14 @@ impl Grammar {
 }
 
 /// Groups of options of which a line has one at most.
-pub(crate) const EXCLUSIVE: [&[Opt]; 14] = [
+pub(crate) const EXCLUSIVE: [&[Opt]; 7] = [
     METHODS,
     CHECKSUMS,
     &[Connection, Timeout, Daemon, Tcp, Udp, Sctp, Mark],
-    &[Connection, Stats],
-    &[Connection, Rate],
-    &[Connection, Thresholds],
-    &[Timeout, Stats],
-    &[Timeout, Rate],
-    &[Timeout, Thresholds],
-    &[Timeout, PersistentConn],
-    &[Daemon, Stats],
-    &[Daemon, Rate],
-    &[Daemon, Thresholds],
-    &[Daemon, PersistentConn],
+    &[Connection, Timeout, Daemon, Stats],
+    &[Connection, Timeout, Daemon, Rate],
+    &[Connection, Timeout, Daemon, Thresholds],
+    &[Timeout, Daemon, PersistentConn],
 ];
 
 /// The range of a number.

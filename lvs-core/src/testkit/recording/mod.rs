@@ -185,6 +185,11 @@ impl Rehearsal {
         Ok(self.0.verdict.take())
     }
 
+    /// The synchronisation messages that the director, as a master, has written since they were taken last.
+    pub fn take_messages(&mut self) -> Vec<Vec<u8>> {
+        self.0.sync.take_messages()
+    }
+
     /// The director that does it.
     #[must_use]
     pub const fn director(&self) -> &Director {

@@ -40,6 +40,8 @@ pub(super) struct Sync {
     got: Vec<Told>,
     /// For each record of ours, sent or not: when its timer fired, if one did.
     timers: Vec<Option<Instant>>,
+    /// Our messages.
+    messages: Vec<Vec<u8>>,
 }
 
 impl Sync {
@@ -71,7 +73,13 @@ impl Sync {
             let port = self.master.as_ref().map_or(message.port, |master| master.port);
             self.ports |= message.port != port;
             self.got.extend(records(message.bytes).unwrap_or_default());
+            self.messages.push(message.bytes.into());
         }
+    }
+
+    /// The messages that the library has sent since they were taken last.
+    pub(super) fn take_messages(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.messages)
     }
 
     /// Takes what the kernel sent to its group out of a step's frames, and what it says to routers about groups.
