@@ -67,7 +67,7 @@ families! {
     policies_are_the_kernels: ["policies-"], 10;
     sctp_states_are_the_kernels: ["sctp-"], 9;
     icmp_errors_find_their_connection: ["icmp-"], 14;
-    counters_and_rates_are_the_kernels: ["statistics-"], 6;
+    counters_and_rates_are_the_kernels: ["statistics-"], 7;
     listings_are_ipvsadms_in_every_combination: ["listings-"], 8;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 16;
     synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 20;
@@ -79,7 +79,7 @@ families! {
     calls_stay_with_their_server: ["sip-"], 15;
     packets_that_nobody_takes_go_past_all_servers: ["bypass-"], 16;
     ipsec_goes_where_its_key_exchange_goes: ["ipsec-"], 9;
-    rules_and_listings_are_ipvsadms: ["control-"], 19;
+    rules_and_listings_are_ipvsadms: ["control-"], 21;
 }
 
 /// Fragments that the director is given as they come: what leaves, put together, is the kernel's packet. The steps that

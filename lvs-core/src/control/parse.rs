@@ -391,6 +391,24 @@ fn group(line: &Line<'_>) -> Result<Option<IpAddr>, RuleError> {
 mod tests {
     use super::*;
 
+    /// As `ipvsadm` leaves.
+    #[test]
+    fn a_refusal_tells_who_refused() {
+        for (line, status) in [
+            ("-A -t 192.0.2.10:80 -w 5", 2),
+            ("-A -t 192.0.2.10:80 -p x", 2),
+            ("-A -t 192.0.2.10:80 extra", 2),
+            ("-A -t 192.0.2.10:80 -Q", 255),
+            ("-A -t", 255),
+            ("--list=5", 255),
+            ("-t 192.0.2.10:80 -A", 255),
+        ] {
+            assert_eq!(parse_line(line).unwrap_err().exit_status, status, "{line}");
+        }
+        assert_eq!(refusal("-D -f 1", ControlError::NoSuchService).exit_status, 255);
+        assert_eq!(refusal("-L -f 1", ControlError::NoSuchService).exit_status, 1);
+    }
+
     #[test]
     fn a_refusal_points_at_the_word_to_blame() {
         for (line, control, column, word) in [
