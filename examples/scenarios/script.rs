@@ -15,6 +15,9 @@ use super::packet::{Answer, to_hex};
 /// The longest sleep: a kernel that has nothing to do still counts seconds, and a month of them takes hours.
 const LONGEST_SLEEP: Duration = Duration::from_secs(4 * 3600);
 
+/// The longest Call-ID that listings with ipvsadm are done with.
+const LONGEST_LISTED: usize = 60;
+
 /// What a step with a packet came to, as far as the library is right.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
@@ -203,7 +206,7 @@ impl Script {
         let listing = self.dice.weighted(&[(5, "-Ln"), (1, "-Ln --nosort"), (1, "-Ln --thresholds"), (1, "-S -n")]);
         match self.dice.from(0, 9) {
             0 => self.proc("ip_vs"),
-            1 if self.late.may_look() => self.run("-Lnc"),
+            1 if self.late.may_look() => self.list_connections("-Lnc"),
             2 => self.run("-Ln --persistent-conn"),
             _ => self.run(listing),
         }
@@ -216,9 +219,11 @@ impl Script {
         }
     }
 
-    /// The same with ipvsadm and these arguments.
+    /// The same with ipvsadm and these arguments, which does not survive lines as long as those of some Call-IDs.
     pub(crate) fn list_connections(&mut self, args: &str) {
-        if self.late.may_look() {
+        let kept = |view: lvs_core::ConnectionView| view.engine.map_or(0, |engine| engine.data.len());
+        let longest = self.rehearsal.director().connections().map(kept).max();
+        if self.late.may_look() && longest <= Some(LONGEST_LISTED) {
             self.run(args);
         }
     }

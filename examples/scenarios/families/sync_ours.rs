@@ -123,9 +123,7 @@ impl Pair {
     fn look(&self, script: &mut Script) {
         script.look_at_connections();
         if script.dice.chance(50) {
-            // Without the engines' columns ipvsadm does not always survive their rows.
-            let columns = if self.told == Told::Calls { " --persistent-conn" } else { "" };
-            script.list_connections(&format!("-Lnc{columns}"));
+            script.list_connections(if self.told == Told::Calls { "-Lnc --persistent-conn" } else { "-Lnc" });
         }
         script.run("-Ln");
     }
