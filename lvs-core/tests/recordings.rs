@@ -66,7 +66,7 @@ families! {
     persistence_is_the_kernels: ["persistence-"], 10;
     policies_are_the_kernels: ["policies-"], 10;
     sctp_states_are_the_kernels: ["sctp-"], 9;
-    icmp_errors_find_their_connection: ["icmp-"], 14;
+    icmp_errors_find_their_connection: ["icmp-"], 15;
     counters_and_rates_are_the_kernels: ["statistics-"], 7;
     listings_are_ipvsadms_in_every_combination: ["listings-"], 8;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 16;

@@ -112,7 +112,7 @@ impl Director {
                 }
                 ErrorCourse::Follow { slot, side, quote }
             }
-            None if meta.hook == Hook::Local && self.may_open(&quote) => ErrorCourse::Schedule { quote },
+            None if self.may_open(&quote) => ErrorCourse::Schedule { quote },
             // Whoever wants to make a connection of what has no ports cannot go on with it.
             None if !quote.has_ports && self.settings.tunables.schedule_icmp != 0 => {
                 ErrorCourse::Done(Decision::Drop(DropReason::TruncatedTransport))
