@@ -8,10 +8,11 @@ VENV := target/venv
 # Families of recordings that agree with the kernel in every step.
 FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp statistics listings sync-master sync-backup sync-ours ftp fragments tunnel-errors control sip defence bypass ipsec
 
-.PHONY: test test-python test-python-if-there lint bench bench-quick instructions doc tools
+.PHONY: test test-python test-python-if-there model lint bench bench-quick instructions doc tools
 
 test: tools lint
 	PROPTEST_RNG_SEED=1 $(CARGO) test --workspace --locked
+	$(MAKE) model
 	$(MAKE) test-python-if-there
 	$(CARGO) build --locked -p lvs-core --no-default-features
 	$(CARGO) build --release --locked --examples
@@ -30,6 +31,10 @@ test-python:
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check pytest
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./lvs-py
 	$(VENV)/bin/python -m pytest --quiet lvs-py
+
+# Looks for races between threads of a shared director: a scheduler of threads tries thousands of orders.
+model:
+	RUSTFLAGS="--cfg model" $(CARGO) test --locked -p lvs-core --lib --target-dir target/model shared::model
 
 lint:
 	$(CARGO) fmt --all --check

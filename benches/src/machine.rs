@@ -18,6 +18,25 @@ pub fn stay_on_one_core() {
     }
 }
 
+/// Keeps this thread on the n-th core of the machine, whichever the others of the program are kept on; not at all where it is
+/// not allowed to be there.
+pub fn stay_on(core: usize) {
+    let mut one = CpuSet::new();
+    one.set(core);
+    let _ = sched_setaffinity(None, &one);
+}
+
+/// Nanoseconds that this thread has lived and was not kept from running by other programs: what it ran, and what it waited for
+/// others of this program.
+#[must_use]
+pub fn undisturbed_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let now = u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0);
+    // Time run, time waited for a core, number of turns.
+    let disturbed = read("/proc/thread-self/schedstat").split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or(0);
+    now - disturbed
+}
+
 /// Nanoseconds that this thread has been running: what other programs took is not in it.
 #[must_use]
 pub fn running_ns() -> u64 {

@@ -204,6 +204,7 @@ impl Default for Draws {
 #[derive(Clone, Debug)]
 pub struct Random {
     templates: Vec<Template>,
+    first: u32,
     flows: u32,
     draws: Draws,
 }
@@ -213,7 +214,13 @@ impl Random {
     #[must_use]
     pub fn new(templates: Vec<Template>, flows: u32) -> Self {
         assert!(templates.len().is_power_of_two(), "a power of two");
-        Self { templates, flows, draws: Draws::new() }
+        Self { templates, first: 0, flows, draws: Draws::new() }
+    }
+
+    /// So many others, from this one on.
+    #[must_use]
+    pub fn from(self, first: u32) -> Self {
+        Self { first, ..self }
     }
 
     /// With one template.
@@ -227,7 +234,7 @@ impl Traffic for Random {
     fn fill(&mut self, buffers: &mut [Buffer]) {
         let mask = self.templates.len() - 1;
         for buffer in buffers {
-            let n = self.draws.below(self.flows);
+            let n = self.first + self.draws.below(self.flows);
             self.templates[n as usize & mask].write(buffer, n);
         }
     }

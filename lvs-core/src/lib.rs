@@ -31,6 +31,8 @@
 //! - **Operation**: [`Director::apply`] brings the rules to a wanted configuration, [`Director::drain`] takes a server out
 //!   gently, [`Director::flush`] ends connections, [`Director::poll_event`] tells what happened, [`Director::metrics`] what
 //!   was counted.
+//! - **Several threads**: a [`Director`] is used from one thread at a time. [`SharedDirector`] is for several, each with a
+//!   shard of the connections, and answers alike.
 //! - **Memory** for connections is fixed by [`Config::connections`]; a full table refuses new ones, or drops half-open ones
 //!   for them ([`Admission`]).
 //! - **Beyond the kernel**, and off by default: [`ServiceOptions`] (timeouts of a service, slow start, where turns begin),
@@ -39,7 +41,7 @@
 //!
 //! # Features
 //!
-//! - `std` (default): without it the crate needs `alloc` alone.
+//! - `std` (default): [`SharedDirector`], which needs locks. Without it the crate needs `alloc` alone.
 //! - `testkit`: packet builders, pools for testing schedulers, the scheduler contract, the player of recordings.
 
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
@@ -65,6 +67,8 @@ mod proto;
 mod rng;
 pub mod sched;
 mod service;
+#[cfg(feature = "std")]
+mod shared;
 mod stats;
 mod sync;
 #[cfg(any(test, feature = "testkit"))]
@@ -93,6 +97,8 @@ pub use service::{
     GueChecksum, Method, Netmask, Persistence, SchedulerFlags, ServerId, ServerSpec, ServiceId, ServiceKey,
     ServiceOptions, ServiceSpec, SlowStart, Tunnel,
 };
+#[cfg(feature = "std")]
+pub use shared::SharedDirector;
 pub use stats::{Counters, Rates};
 pub use sync::{SyncCounts, SyncIgnored, SyncMessage, SyncReceived};
 pub use time::Instant;

@@ -7,6 +7,7 @@ mod mixed;
 mod openings;
 mod picks;
 mod rules;
+mod shared;
 mod sweep;
 mod timers;
 mod whole_path;
@@ -62,7 +63,8 @@ pub fn run(plan: &Plan, report: &mut Report) {
     memory::cases(plan, report);
     picks::cases(plan, report);
     rules::cases(plan, report);
-    // T8, the crossing of languages, and T11, several threads, have their places here.
+    // T8, the crossing of languages, has its place here.
+    shared::cases(plan, report);
     whole_path::cases(plan, report);
     sweep::points(plan, report);
 }

@@ -99,6 +99,8 @@ impl Flags {
     pub(crate) const HELPED: Self = Self(0x8000);
     /// The server's address is not that of its record.
     pub(crate) const ELSEWHERE: Self = Self(0x1000);
+    /// A shard of a shared director has the copy that packets go by; `helper` is its number.
+    pub(crate) const LENT: Self = Self(0x0040);
     /// What makes the packets of a client take the long way.
     pub(crate) const UNUSUAL: Self = Self(Self::NO_CLIENT_PORT.0 | Self::HELPED.0 | Self::ELSEWHERE.0);
     /// The kernel's flags among these that travel.

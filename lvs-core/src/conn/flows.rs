@@ -10,7 +10,7 @@ use super::entry::{Entry, Flags};
 use super::hash::HashKey;
 use super::lists::Lists;
 use super::room::Evictions;
-use super::slab::NONE;
+use super::slab::{ConnId, NONE};
 use super::table::Table;
 use crate::app::sessions::Sessions;
 use crate::event::{ConnectionEvent, Event, Events, Gone};
@@ -53,6 +53,22 @@ pub(crate) struct Flows {
     pub(crate) records: Records,
     pub(crate) lists: Lists,
     pub(crate) events: Events,
+    /// The latest connection or template that was made.
+    pub(crate) latest: u32,
+    /// Copies of connections that shards of a shared director are to hand back, or to throw away if the connection is gone.
+    pub(crate) recalls: Vec<Recall>,
+    /// How many copies were ever called back.
+    pub(crate) recalled: u32,
+}
+
+/// A copy that a shard is to hand back.
+#[cfg_attr(not(feature = "std"), expect(dead_code, reason = "without threads there are no shards"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recall {
+    pub(crate) shard: u32,
+    /// The connection, and the hash by which its copy is found.
+    pub(crate) of: ConnId,
+    pub(crate) hash: u64,
 }
 
 impl Flows {
@@ -69,6 +85,9 @@ impl Flows {
             lists: Lists::with_capacity(capacity)?,
             events: Events::with_capacity(events)?,
             records: Records::new(records),
+            latest: NONE,
+            recalls: Vec::new(),
+            recalled: 0,
         })
     }
 
@@ -86,6 +105,7 @@ impl Flows {
             }
         }
         let slot = self.table.insert(entry)?;
+        self.latest = slot;
         let Self { table, wheel, lists, events, .. } = self;
         wheel.insert(&mut table.slab, slot, now);
         let entry = table.slab.get(slot);
@@ -214,6 +234,9 @@ impl Flows {
                 self.lists.remove(slot, entry.server);
             }
             self.records.remove(entry.engine);
+            if entry.flags.contains(Flags::LENT) {
+                self.recall(slot);
+            }
             self.table.remove(slot);
             if control == NONE {
                 return;
@@ -229,6 +252,15 @@ impl Flows {
             self.wheel.remove(&mut self.table.slab, control);
             slot = control;
         }
+    }
+
+    /// The shard that has the copy of a connection is to hand it back.
+    #[cold]
+    pub(crate) fn recall(&mut self, slot: u32) {
+        let entry = self.table.slab.get(slot);
+        let (shard, hash) = (entry.helper, self.table.client_hash(entry));
+        self.recalls.push(Recall { shard, of: self.table.slab.id(slot), hash });
+        self.recalled = self.recalled.wrapping_add(1);
     }
 
     /// Ends a connection at once, whatever its deadline; what controlled it goes too if nothing else holds it.

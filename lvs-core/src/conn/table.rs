@@ -56,16 +56,16 @@ impl Table {
         self.index.prefetch(hash);
     }
 
-    /// Second pass: the entry that the tags point to; of IPv6 both its lines.
+    /// Second pass: the entry that the tags point to, if they do; of IPv6 both its lines.
     #[inline]
-    pub(crate) fn prefetch_entry(&self, hash: u64, family: Family) {
-        if let Some(slot) = self.index.find(hash).next() {
-            let entry = self.slab.get(slot);
-            match family {
-                Family::V4 => prefetch::read(entry),
-                Family::V6 => entry.prefetch(),
-            }
+    pub(crate) fn prefetch_entry(&self, hash: u64, family: Family) -> Option<u32> {
+        let slot = self.index.find(hash).next()?;
+        let entry = self.slab.get(slot);
+        match family {
+            Family::V4 => prefetch::read(entry),
+            Family::V6 => entry.prefetch(),
         }
+        Some(slot)
     }
 
     /// Before an entry is removed: the index lines of its keys.
@@ -165,7 +165,7 @@ impl Table {
         if data.is_empty() { 0 } else { self.key.bytes(data) }
     }
 
-    fn client_hash(&self, entry: &Entry) -> u64 {
+    pub(crate) fn client_hash(&self, entry: &Entry) -> u64 {
         let client = (entry.client(), entry.client_port);
         let virtual_ = (entry.virtual_address(), entry.virtual_port);
         self.key.flow(entry.family(), entry.kind().salt(), client, virtual_) ^ spread(entry.engine_hash)
@@ -177,6 +177,24 @@ impl Table {
         let server = (entry.server_address(), entry.server_port);
         let client = (entry.client(), entry.client_port);
         translated.then(|| self.key.flow(entry.family(), entry.kind().salt(), server, client))
+    }
+
+    /// The other entries that a packet of this one could belong to.
+    #[cfg(feature = "std")]
+    pub(crate) fn twins(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+        let entry = self.slab.get(slot);
+        let alike = move |&other: &u32| {
+            let known = self.slab.get(other);
+            other != slot && (known.has_client_key_of(entry) || known.has_server_key_of(entry) || known.crosses(entry))
+        };
+        let hashes = [Some(self.client_hash(entry)), self.server_hash(entry)];
+        hashes.into_iter().flatten().flat_map(|hash| self.index.find(hash)).filter(alike)
+    }
+
+    /// The entry of a hash that is the one that is meant.
+    #[cfg(feature = "std")]
+    pub(crate) fn find_by(&self, hash: u64, is_meant: impl Fn(u32) -> bool) -> Option<u32> {
+        self.index.find(hash).find(|&slot| is_meant(slot))
     }
 
     /// Adds an entry, before those of the same key; `None` if the table is full.

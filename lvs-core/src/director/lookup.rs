@@ -17,7 +17,7 @@ impl Director {
                 table.prefetch_index(*hash);
             }
             for (hash, key) in hashes.iter().zip(keys) {
-                table.prefetch_entry(*hash, key.0.family);
+                let _ = table.prefetch_entry(*hash, key.0.family);
             }
             for (hash, key) in hashes.iter().zip(keys) {
                 found += usize::from(table.find(*hash, &key.0, now).is_some());

@@ -5,7 +5,8 @@
 //! `transmit` decides what leaves, `fragment` takes parts of packets, `icmp` errors from outside, `tunnel_error` those about
 //! tunnels, `ipsec` packets of IPsec, `outbound` what servers send of their own, `helper` reads and changes what connections
 //! with a helper say, `timers` is the passing of time, `defend` is self-defence, `sync` tells other directors of connections,
-//! `explain` says what would happen; `services`, `views` and `tune` are the control plane: changing, showing, setting;
+//! `explain` says what would happen, `lend` is a shared director's: its shards carry packets along connections that are lent
+//! to them; `services`, `views` and `tune` are the control plane: changing, showing, setting;
 //! `apply` changes whole configurations, `drain` takes a server out of service gently, `flush` ends connections, `events`
 //! tells what happened, `metrics` counts it.
 
@@ -20,6 +21,8 @@ mod fragment;
 mod helper;
 mod icmp;
 mod ipsec;
+#[cfg(feature = "std")]
+mod lend;
 #[cfg(any(test, feature = "testkit"))]
 mod lookup;
 mod metrics;
@@ -44,7 +47,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use self::process::{BURST, Glance};
+use self::process::BURST;
 use crate::config::{Admission, Config, Path, Tunables};
 use crate::conn::flows::Flows;
 use crate::conn::fragments::Fragments;
@@ -67,6 +70,11 @@ use drain::Draining;
 pub use drain::{Drain, Rest, ServerState};
 pub use explain::{CandidateValues, Choice, Explanation, Found, Rewrite};
 pub use flush::{Filter, Flushed};
+#[cfg(feature = "std")]
+pub(crate) use lend::Arrival;
+pub(crate) use process::Glance;
+#[cfg(feature = "std")]
+pub(crate) use process::LastPass;
 pub use reasons::ReasonCounts;
 pub use timers::Advanced;
 
@@ -169,7 +177,7 @@ struct Control {
 }
 
 /// What the packet path only reads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Settings {
     tunables: Tunables,
     /// The defence `secure_tcp` acts.

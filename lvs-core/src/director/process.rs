@@ -29,18 +29,53 @@ pub(super) const BURST: usize = 64;
 
 /// A packet after the first look: what it shows and the hash of its flow, or why it cannot be read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Glance {
-    parsed: Parsed,
-    hash: u64,
-    refused: Option<DropReason>,
+pub(crate) struct Glance {
+    pub(super) parsed: Parsed,
+    pub(super) hash: u64,
+    pub(super) refused: Option<DropReason>,
 }
 
 impl Glance {
-    const NONE: Self = Self { parsed: Parsed::UNKNOWN, hash: 0, refused: None };
+    pub(super) const NONE: Self = Self { parsed: Parsed::UNKNOWN, hash: 0, refused: None };
 
     /// Room for those of a burst. A director keeps it: to make it takes as long as looking at a packet.
     pub(super) fn of_a_burst() -> Box<[Self; BURST]> {
         Box::new([Self::NONE; BURST])
+    }
+}
+
+/// The last pass over a burst: what becomes of each packet.
+pub(crate) trait LastPass {
+    /// The packet's connection may be that of this slot.
+    fn prefetch(&self, _slot: u32) {}
+
+    /// The packets, in order.
+    fn conclude(
+        &mut self,
+        director: &mut Director,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        glance: &Glance,
+        verdict: &mut Verdict,
+    );
+}
+
+/// That of a director of its own.
+struct InOrder {
+    now: Instant,
+}
+
+impl LastPass for InOrder {
+    #[inline(always)]
+    fn conclude(
+        &mut self,
+        director: &mut Director,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        glance: &Glance,
+        verdict: &mut Verdict,
+    ) {
+        director.conclude(self.now, packet, meta, glance, verdict);
     }
 }
 
@@ -134,6 +169,18 @@ impl Director {
         verdicts: &mut [Verdict],
     ) -> usize {
         let now = self.see(now);
+        self.in_passes(packets, metas, verdicts, &mut InOrder { now })
+    }
+
+    /// The passes over a burst. How many packets there were.
+    #[inline(always)]
+    pub(crate) fn in_passes(
+        &mut self,
+        packets: &mut [Packet<'_>],
+        metas: &[Meta],
+        verdicts: &mut [Verdict],
+        last: &mut impl LastPass,
+    ) -> usize {
         let count = packets.len().min(metas.len()).min(verdicts.len());
         let (packets, metas, verdicts) = (&mut packets[..count], &metas[..count], &mut verdicts[..count]);
         let mut glances = self.glances.take().unwrap_or_else(Glance::of_a_burst);
@@ -144,12 +191,14 @@ impl Director {
                 self.flows.table.prefetch_index(glance.hash);
             }
             for glance in &glances[..packets.len()] {
-                if glance.refused.is_none() {
-                    self.flows.table.prefetch_entry(glance.hash, glance.parsed.tuple.family);
+                if glance.refused.is_none()
+                    && let Some(slot) = self.flows.table.prefetch_entry(glance.hash, glance.parsed.tuple.family)
+                {
+                    last.prefetch(slot);
                 }
             }
             for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(glances.iter()) {
-                self.conclude(now, packet, *meta, glance, verdict);
+                last.conclude(self, packet, *meta, glance, verdict);
             }
         }
         self.glances = Some(glances);
@@ -158,7 +207,7 @@ impl Director {
 
     /// The first look at a packet.
     #[inline]
-    fn glance(&self, packet: &Packet<'_>, meta: Meta, glance: &mut Glance) {
+    pub(super) fn glance(&self, packet: &Packet<'_>, meta: Meta, glance: &mut Glance) {
         match glance.parsed.read(packet.bytes(), meta.checksum == Checksum::Unverified) {
             Ok(()) => (glance.hash, glance.refused) = (self.flows.table.hash(&glance.parsed.tuple), None),
             Err(reason) => glance.refused = Some(reason),
@@ -168,6 +217,22 @@ impl Director {
     /// What becomes of a packet, counted and told.
     #[inline(always)]
     fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: &Glance, verdict: &mut Verdict) {
+        if let Err(found) = self.go_straight(now, packet, meta, glance, verdict) {
+            self.conclude_at_length(now, packet, meta, glance, found, verdict);
+        }
+    }
+
+    /// A packet of a connection that goes on as it was: that connection. Else nothing has changed, and what was found of
+    /// the packet's connection is handed on.
+    #[inline(always)]
+    pub(crate) fn go_straight(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        glance: &Glance,
+        verdict: &mut Verdict,
+    ) -> Result<u32, Option<(u32, Side)>> {
         let parsed = &glance.parsed;
         let mut found = None;
         if glance.refused.is_none() && matches!(parsed.shape, Shape::Whole | Shape::PortsOnly) {
@@ -180,16 +245,16 @@ impl Director {
                     .or_else(|| self.go_on_unchanged(now, packet, parsed, slot, verdict)),
                 _ => None,
             };
-            if done.is_some() {
-                return;
+            if let (Some(()), Some((slot, _))) = (done, found) {
+                return Ok(slot);
             }
         }
-        self.conclude_at_length(now, packet, meta, glance, found, verdict);
+        Err(found)
     }
 
     /// The same in general.
     #[inline(never)]
-    fn conclude_at_length(
+    pub(super) fn conclude_at_length(
         &mut self,
         now: Instant,
         packet: &mut Packet<'_>,

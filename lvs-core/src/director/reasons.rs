@@ -48,6 +48,13 @@ impl ReasonCounts {
         self.forwarded += 1;
     }
 
+    /// Counts what was forwarded elsewhere, which is not counted there any more.
+    #[cfg(feature = "std")]
+    pub(super) const fn take_forwarded(&mut self, elsewhere: &mut Self) {
+        self.forwarded += elsewhere.forwarded;
+        elsewhere.forwarded = 0;
+    }
+
     /// Packets forwarded, to servers and to clients.
     #[must_use]
     pub const fn forwarded(&self) -> u64 {

@@ -107,7 +107,7 @@ impl Director {
     }
 
     /// When the next thing is due that is no connection. At the end of time nothing is: it would be due forever.
-    fn next_chore(&self) -> Option<Instant> {
+    pub(super) fn next_chore(&self) -> Option<Instant> {
         let control = &self.control;
         let chores = [control.estimate_at, control.trash_at, control.relearn_at, control.defend_at, control.drain_at];
         let next = chores.into_iter().flatten().min();

@@ -166,7 +166,11 @@ impl Director {
             if record.spec.method == Method::Dr && taken && record.learned_until.is_none() {
                 continue;
             }
-            self.servers.live_mut(slot).mtu = mtu.min(reported.max(NARROWEST));
+            let learned = mtu.min(reported.max(NARROWEST));
+            self.servers.live_mut(slot).mtu = learned;
+            if learned != mtu || self.servers.get(slot).learned_until.is_none() {
+                self.servers.lessons = self.servers.lessons.wrapping_add(1);
+            }
             let until = now + LEARNED_FOR;
             self.servers.get_mut(slot).learned_until = Some(until);
             let next = self.control.relearn_at.map_or(until, |at| at.min(until));

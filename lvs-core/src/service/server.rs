@@ -289,6 +289,8 @@ pub(crate) struct Servers {
     tunnels: Roster<(IpAddr, u16)>,
     /// The servers in services that were once reached by NAT, by address and port.
     by_end: Roster<SocketAddr>,
+    /// How often a packet has changed what is known of the way to a server.
+    pub(crate) lessons: u32,
 }
 
 impl Servers {
@@ -302,6 +304,7 @@ impl Servers {
             hidden: HashMap::with_hasher(hash.clone()),
             tunnels: Roster::new(hash.clone()),
             by_end: Roster::new(hash.clone()),
+            lessons: 0,
         }
     }
 
@@ -312,6 +315,19 @@ impl Servers {
     /// Slots in use or once used: every slot is below this.
     pub(crate) fn slots(&self) -> usize {
         self.live.len()
+    }
+
+    /// Takes over all that packets of existing connections are told of servers.
+    #[cfg(feature = "std")]
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.live.clone_from(&other.live);
+        self.records.clone_from(&other.records);
+    }
+
+    /// The addresses of all servers in use.
+    #[cfg(feature = "std")]
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.records.iter().flatten().map(|server| server.spec.address.ip())
     }
 
     #[inline]

@@ -122,7 +122,7 @@ impl Timeouts {
 
 /// The timeouts of services that have their own. Servers carry the number of their service's; 0 stands for the
 /// director's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Profiles(Vec<Timeouts>);
 
 impl Profiles {
