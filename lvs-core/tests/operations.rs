@@ -160,7 +160,10 @@ impl World {
         };
         let before = self.director.connection_count();
         let ended = self.director.flush(&filter).unwrap();
-        prop_assert_eq!(self.director.connection_count() + ended, before);
+        let left = self.director.connection_count() + ended;
+        // A drain that is over may remove its server, and then `expire_nodest_conn` ends what removed servers have.
+        let nodest = self.director.tunables().expire_nodest_conn != 0;
+        prop_assert!(left == before || nodest && left < before, "{} of {}", left, before);
         if how == 0 {
             prop_assert!(self.director.connections().all(|c| c.server_id != server), "all of a server's are gone");
         }
