@@ -2,9 +2,10 @@
 
 use core::ffi::c_char;
 
-use lvs_core::{Config, Director, Instant, RuleError};
+use lvs_core::{Admission, Applied, Config, Director, Instant, Kernel};
 
-use crate::{lvs_director, lvs_status, ptr, status::boundary};
+use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
+use crate::{lvs_director, lvs_path, ptr, status::boundary};
 
 /// What a director is built from. Begin with LVS_CONFIG_INIT.
 #[repr(C)]
@@ -17,11 +18,149 @@ pub struct lvs_config {
     /// Seeds hashing and schedulers that draw: same seed, same packets, same times, same results. Towards the Internet
     /// take it from the random numbers of the system.
     pub seed: u64,
+    /// Room for so many events that wait for lvs_director_poll_events; 0 for none, which costs nothing.
+    pub events: u32,
+    /// Room for the first parts of so many fragmented packets, which later parts follow. With 0 every part is passed.
+    pub fragments: u32,
+    /// Room for so many Call-IDs of services with the persistence engine sip.
+    pub engine_templates: u32,
+    /// LVS_KERNEL_*: the kernel whose behaviour is wanted where kernels differ.
+    pub kernel: u8,
+    /// LVS_ADMISSION_*: what a full table does about a new connection.
+    pub admission: u8,
+    /// 0.
+    pub reserved: u16,
+    /// The way to servers that lvs_director_set_path says nothing of.
+    pub path: lvs_path,
 }
 
-const DEFAULT: lvs_config = lvs_config { size: 16, connections: 65536, seed: 0 };
+/// What lvs_director_apply did.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct lvs_applied {
+    /// sizeof(lvs_applied), put there by the caller.
+    pub size: u32,
+    /// Services that are new.
+    pub services_added: u32,
+    /// Services whose description is another now.
+    pub services_changed: u32,
+    /// Services that are gone.
+    pub services_removed: u32,
+    /// Services whose description stayed. Their servers may have changed.
+    pub services_unchanged: u32,
+    /// Servers that are new, those of new services included.
+    pub servers_added: u32,
+    /// Servers whose description is another now.
+    pub servers_changed: u32,
+    /// Servers that are gone, those of services that are gone included.
+    pub servers_removed: u32,
+    /// Servers that stayed as they were.
+    pub servers_unchanged: u32,
+}
+
+impl From<&Applied> for lvs_applied {
+    fn from(applied: &Applied) -> Self {
+        Self {
+            size: 0,
+            services_added: number(applied.services_added.len()),
+            services_changed: number(applied.services_changed.len()),
+            services_removed: number(applied.services_removed.len()),
+            services_unchanged: number(applied.services_unchanged),
+            servers_added: number(applied.servers_added.len()),
+            servers_changed: number(applied.servers_changed.len()),
+            servers_removed: number(applied.servers_removed.len()),
+            servers_unchanged: number(applied.servers_unchanged),
+        }
+    }
+}
+
+/// Counts fit into 32 bits: nothing of which there are more is counted so.
+pub(crate) fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A kernel to be equal to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lvs_kernel {
+    /// Linux 6.1.192, and kernels of its time (from the middle of 2026 on).
+    LVS_KERNEL_V6_1_192 = 0,
+    /// Those before.
+    LVS_KERNEL_OLDER = 1,
+}
+
+/// What a full connection table does about a new connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum lvs_admission {
+    /// It is refused: LVS_DROP_TABLE_FULL.
+    LVS_ADMISSION_REFUSE = 0,
+    /// A connection whose handshake is not complete goes for it.
+    LVS_ADMISSION_EVICT_HALF_OPEN = 1,
+    /// Or a UDP flow of which one packet was seen.
+    LVS_ADMISSION_EVICT_HALF_OPEN_AND_SINGLE = 2,
+}
+
 /// Size of the first version of the structure.
-const LEAST: usize = 16;
+const LEAST: usize = size_of::<lvs_config>();
+
+impl lvs_config {
+    pub(crate) const DEFAULT: Self = Self {
+        size: LEAST as u32,
+        connections: 65536,
+        seed: 0,
+        events: 0,
+        fragments: 4096,
+        engine_templates: 16384,
+        kernel: lvs_kernel::LVS_KERNEL_V6_1_192 as u8,
+        admission: lvs_admission::LVS_ADMISSION_REFUSE as u8,
+        reserved: 0,
+        path: lvs_path::DEFAULT,
+    };
+
+    pub(crate) fn read(&self) -> Result<Config, lvs_status> {
+        if self.reserved != 0 {
+            return Err(LVS_ERR_ARGUMENT);
+        }
+        let room = |number: u32| usize::try_from(number).map_err(|_| LVS_ERR_ARGUMENT);
+        let kernel = match self.kernel {
+            0 => Kernel::V6_1_192,
+            1 => Kernel::Older,
+            _ => return Err(LVS_ERR_ARGUMENT),
+        };
+        Ok(Config {
+            connections: room(self.connections)?,
+            events: room(self.events)?,
+            fragments: room(self.fragments)?,
+            engine_templates: room(self.engine_templates)?,
+            path: self.path.read()?,
+            kernel,
+            admission: admission_of(u32::from(self.admission))?,
+            ..Config::with_seed(self.seed)
+        })
+    }
+}
+
+pub(crate) fn admission_of(number: u32) -> Result<Admission, lvs_status> {
+    match number {
+        0 => Ok(Admission::Refuse),
+        1 => Ok(Admission::EvictHalfOpen),
+        2 => Ok(Admission::EvictHalfOpenAndSingle),
+        _ => Err(LVS_ERR_ARGUMENT),
+    }
+}
+
+/// A configuration that C hands over, or the default for null.
+///
+/// # Safety
+/// As [`ptr::sized`].
+pub(crate) unsafe fn config_of(config: *const lvs_config) -> Result<Config, lvs_status> {
+    if config.is_null() {
+        return lvs_config::DEFAULT.read();
+    }
+    // SAFETY: the caller's promise; a configuration is numbers.
+    unsafe { ptr::sized(config, LEAST, lvs_config::DEFAULT) }?.read()
+}
 
 /// Builds a director without services. config may be NULL, which is as LVS_CONFIG_INIT. On LVS_OK *out is a handle for
 /// lvs_director_free to take back. LVS_ERR_ARGUMENT if the configuration makes no sense, LVS_ERR_FULL if there is not so
@@ -29,19 +168,14 @@ const LEAST: usize = 16;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_new(config: *const lvs_config, out: *mut *mut lvs_director) -> lvs_status {
     boundary(|| {
-        // SAFETY: the contract of the crate: valid for this call, or null; `lvs_config` is a size and two numbers.
-        let (config, out) = unsafe {
-            let config = if config.is_null() { DEFAULT } else { ptr::sized(config, LEAST, DEFAULT)? };
-            (config, ptr::output(out)?)
-        };
-        let connections = usize::try_from(config.connections).map_err(|_| lvs_status::LVS_ERR_ARGUMENT)?;
-        let director = Director::new(Config { connections, ..Config::with_seed(config.seed) })?;
-        out.write(lvs_director::give(director));
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (config, out) = unsafe { (config_of(config)?, ptr::output(out)?) };
+        out.write(lvs_director::give(Director::new(config)?));
         Ok(())
     })
 }
 
-/// Frees a director, or does nothing for NULL. One thread at a time per handle.
+/// Frees a director, or does nothing for NULL and from within a callback of its own. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_free(director: *mut lvs_director) {
     boundary(|| {
@@ -77,7 +211,7 @@ pub unsafe extern "C" fn lvs_director_run(
                 ptr::wanted(needed)?,
             )
         };
-        let printed = handle.director.run(line).map_err(|error| refuse(&mut handle, &error))?;
+        let printed = handle.director.run(line).map_err(|error| handle.refuse(&error))?;
         ptr::put_text(&printed, out, needed)
     })
 }
@@ -109,13 +243,14 @@ pub unsafe extern "C" fn lvs_director_load(
         handle.director.load(text).map_err(|error| {
             error_line.map(|line| line.write(error.line));
             error_column.map(|column| column.write(error.column));
-            refuse(&mut handle, &error)
+            handle.refuse(&error)
         })
     })
 }
 
-/// Writes why lvs_director_run or lvs_director_load refused a rule the last time, or nothing if they never did. needed
-/// is as for lvs_director_run. One thread at a time per handle.
+/// Writes why a rule or a call was refused the last time (LVS_ERR_RULE, LVS_ERR_REFUSED, and what is there already, is
+/// missing or has no room), or nothing if that never was. needed is as for lvs_director_run. One thread at a time per
+/// handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_last_error(
     director: *const lvs_director,
@@ -128,6 +263,44 @@ pub unsafe extern "C" fn lvs_director_last_error(
         let (handle, out, needed) =
             unsafe { (lvs_director::borrow(director)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?) };
         ptr::put_text(&handle.last_error, out, needed)
+    })
+}
+
+/// Makes the rules what a text says, -A and -a lines as ipvsadm -S writes them, and touches nothing else: what the text
+/// does not name is removed, what is new is added, what is described otherwise is changed in place; the rest keeps its
+/// connections, counters and order.
+///
+/// done, if not NULL, tells how much that was; put its size into it first. On refusal nothing has changed, and the rest is
+/// as for lvs_director_load. One thread at a time per handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_director_apply(
+    director: *mut lvs_director,
+    text: *const c_char,
+    text_length: usize,
+    done: *mut lvs_applied,
+    error_line: *mut u32,
+    error_column: *mut u32,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (mut handle, text, done, error_line, error_column) = unsafe {
+            (
+                lvs_director::borrow(director)?,
+                ptr::text(text, text_length)?,
+                ptr::sized_wanted(done, size_of::<lvs_applied>())?,
+                ptr::wanted(error_line)?,
+                ptr::wanted(error_column)?,
+            )
+        };
+        let applied = handle.director.apply(text).map_err(|error| {
+            error_line.map(|line| line.write(error.line));
+            error_column.map(|column| column.write(error.column));
+            handle.refuse(&error)
+        })?;
+        if let Some(out) = done {
+            out.write(lvs_applied::from(&applied));
+        }
+        Ok(())
     })
 }
 
@@ -162,9 +335,4 @@ pub unsafe extern "C" fn lvs_director_next_deadline(director: *const lvs_directo
         out.write(handle.director.next_deadline().unwrap_or(Instant::MAX).as_nanos());
         Ok(())
     })
-}
-
-fn refuse(handle: &mut lvs_director, error: &RuleError) -> lvs_status {
-    handle.last_error = error.to_string();
-    lvs_status::from(error)
 }

@@ -2,12 +2,16 @@
 //!
 //! Names. Everything begins with lvs_ or LVS_. A function is named after its first parameter.
 //!
-//! Ownership. lvs_director_new gives a handle, lvs_director_free takes it back; nothing else changes hands. Texts go in
-//! as pointer and length, in UTF-8, and need no end mark. Texts come out static, or into a buffer of the caller's, with
-//! a zero byte behind them.
+//! Ownership. lvs_director_new gives a handle, lvs_director_free takes it back; nothing else changes hands. Services,
+//! servers and connections have ids, which are values and find nothing once what they name is gone. Texts go in as pointer
+//! and length, in UTF-8, and need no end mark. Texts come out static, or into a buffer of the caller's, with a zero byte
+//! behind them.
 //!
 //! Results. What can fail returns lvs_status, and LVS_OK is 0. Other results come through pointers, the last
 //! parameters, and are written only on LVS_OK unless the function says otherwise.
+//!
+//! Records. One that may grow in later versions begins with its size, and has a macro LVS_..._INIT to begin with if it goes
+//! in; one that comes out has its size put there by the caller. Fields called reserved are 0.
 //!
 //! Pointers. Each is NULL, or points to what its type says, for as long as the call lasts, and nothing else writes there
 //! meanwhile. Where results or text are written, nothing else may read. NULL is answered with LVS_ERR_NULL unless the
@@ -15,12 +19,16 @@
 //! lvs_director_free has not taken.
 //!
 //! Numbers. Those that stand for something are checked on their way in, and keep their meaning from version to version.
+//! Ports and marks are numbers, not in network byte order.
 //!
 //! Panics. A defect of the library is answered with LVS_ERR_INTERNAL, and so is every later call with that handle; it
 //! can only be freed. The process goes on.
 //!
 //! Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
-//! between threads. Nothing calls back.
+//! between threads.
+//!
+//! Callbacks. Only the functions that walk, and a scheduler of one's own, call back: in the thread of the call, before it
+//! returns, with the user pointer that they were given. From there the same director answers LVS_ERR_BUSY.
 //!
 //! Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock.
 
@@ -28,17 +36,42 @@
 #![expect(clippy::missing_safety_doc, reason = "one contract for all functions: see \"Pointers\" above")]
 #![deny(missing_docs)]
 
+mod address;
+mod connections;
 mod director;
+mod events;
+mod explain;
 mod handle;
+mod host;
+mod id;
 mod packet;
 mod ptr;
 mod reasons;
+mod scheduler;
+mod servers;
+mod services;
+mod stats;
 mod status;
+mod sync;
+mod text;
+mod tunables;
 mod version;
 
+pub use address::*;
+pub use connections::*;
 pub use director::*;
+pub use events::*;
+pub use explain::*;
 pub use handle::lvs_director;
+pub use host::*;
+pub use id::*;
 pub use packet::*;
 pub use reasons::*;
+pub use scheduler::*;
+pub use servers::*;
+pub use services::*;
+pub use stats::*;
 pub use status::{lvs_status, lvs_status_name};
+pub use sync::*;
+pub use tunables::*;
 pub use version::*;

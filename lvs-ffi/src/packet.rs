@@ -4,15 +4,13 @@ use core::array;
 use core::mem::MaybeUninit;
 use core::net::IpAddr;
 
-use lvs_core::{
-    Checksum, ConnId, Direction, Director, Hook, Instant, Meta, Method, Packet, PassReason, ServerId, Verdict,
-};
+use lvs_core::{Checksum, Direction, Director, Hook, Instant, Meta, Method, Packet, PassReason, Verdict};
 
 use crate::lvs_direction::{LVS_TO_CLIENT, LVS_TO_SERVER};
 use crate::lvs_method::{LVS_METHOD_DR, LVS_METHOD_NAT, LVS_METHOD_TUN};
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
 use crate::lvs_verdict::{LVS_DROP, LVS_FORWARD, LVS_PASS, LVS_REPLY};
-use crate::{lvs_director, ptr, status::boundary};
+use crate::{lvs_connection_id, lvs_director, lvs_server_id, ptr, status::boundary};
 
 /// Flag of a packet: its IPv4 header checksum was found right, so it is not looked at again.
 pub const LVS_PACKET_CHECKSUM_VERIFIED: u32 = 1;
@@ -27,8 +25,8 @@ pub const LVS_PACKET_FROM_HOST: u32 = 8;
 const FLAGS: u32 =
     LVS_PACKET_CHECKSUM_VERIFIED | LVS_PACKET_CHECKSUM_PARTIAL | LVS_PACKET_HOOK_FORWARD | LVS_PACKET_FROM_HOST;
 
-/// No index: the result has no such thing.
-pub const LVS_NONE: u32 = u32::MAX;
+/// The verdict of lvs_director_explain where nobody can tell.
+pub const LVS_VERDICT_UNKNOWN: u8 = 255;
 
 /// Where a packet lies: length bytes from base + offset on, beginning with the IP header. It is rewritten there, and may
 /// move and grow within capacity bytes from base on; 60 bytes in front of it are enough for every tunnel and ICMP error.
@@ -71,14 +69,10 @@ pub struct lvs_result {
     pub next_hop_family: u32,
     /// Where to send it: the first 4 or all 16 bytes, most significant first; the rest is 0.
     pub next_hop: [u8; 16],
-    /// The real server: its place among the servers, or LVS_NONE.
-    pub server_index: u32,
-    /// How often that place was taken before.
-    pub server_generation: u32,
-    /// The connection: its place in the table, or LVS_NONE.
-    pub connection_index: u32,
-    /// How often that place was taken before.
-    pub connection_generation: u32,
+    /// The real server, if it is forwarded.
+    pub server: lvs_server_id,
+    /// The connection, if it is forwarded on one.
+    pub connection: lvs_connection_id,
 }
 
 /// Packets that are handed to the director at once. A single one goes without the arrays that such a burst needs: with
@@ -146,7 +140,7 @@ fn process<'a>(
 }
 
 /// Refuses what the header does not allow, before anything is done.
-fn check(packet: &lvs_packet) -> Result<(), lvs_status> {
+pub(crate) fn check(packet: &lvs_packet) -> Result<(), lvs_status> {
     if packet.capacity != 0 {
         ptr::check_array(packet.base, packet.capacity as usize)?;
     }
@@ -157,7 +151,7 @@ fn check(packet: &lvs_packet) -> Result<(), lvs_status> {
     Ok(())
 }
 
-fn meta_of(packet: &lvs_packet) -> Meta {
+pub(crate) fn meta_of(packet: &lvs_packet) -> Meta {
     let flag = |flag: u32| packet.flags & flag != 0;
     Meta {
         mark: packet.mark,
@@ -173,7 +167,7 @@ fn meta_of(packet: &lvs_packet) -> Meta {
     }
 }
 
-fn result_of(packet: &Packet<'_>, verdict: Verdict) -> lvs_result {
+pub(crate) fn result_of(packet: &Packet<'_>, verdict: Verdict) -> lvs_result {
     let mut result = lvs_result {
         verdict: LVS_PASS as u8,
         reason: 0,
@@ -183,10 +177,8 @@ fn result_of(packet: &Packet<'_>, verdict: Verdict) -> lvs_result {
         length: saturated(packet.len()),
         next_hop_family: 0,
         next_hop: [0; 16],
-        server_index: LVS_NONE,
-        server_generation: 0,
-        connection_index: LVS_NONE,
-        connection_generation: 0,
+        server: lvs_server_id::NONE,
+        connection: lvs_connection_id::NONE,
     };
     match verdict {
         Verdict::Pass(reason) => result.reason = reason as u8,
@@ -200,10 +192,7 @@ fn result_of(packet: &Packet<'_>, verdict: Verdict) -> lvs_result {
             result.direction = direction_of(forward.direction);
             result.method = method_of(forward.method);
             put_next_hop(&mut result, forward.next_hop);
-            (result.server_index, result.server_generation) =
-                forward.server.map_or((LVS_NONE, 0), |id: ServerId| (saturated(id.index()), id.generation()));
-            (result.connection_index, result.connection_generation) =
-                forward.connection.map_or((LVS_NONE, 0), |id: ConnId| (saturated(id.index()), id.generation()));
+            (result.server, result.connection) = (forward.server.into(), forward.connection.into());
         }
     }
     result
@@ -226,7 +215,7 @@ const fn direction_of(direction: Direction) -> u8 {
     }
 }
 
-const fn method_of(method: Method) -> u8 {
+pub(crate) const fn method_of(method: Method) -> u8 {
     match method {
         Method::Nat => LVS_METHOD_NAT as u8,
         Method::Dr => LVS_METHOD_DR as u8,

@@ -2,11 +2,38 @@
 //!
 //! Outputs are `MaybeUninit`: C hands over memory that nobody has written to.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::slice;
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NULL};
+
+/// What a callback is called with: C's own, handed back as it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User(pub(crate) *mut c_void);
+
+// SAFETY: nothing here looks at what it points to; the header says that callbacks run in whatever thread makes the call.
+unsafe impl Send for User {}
+
+/// One value to be read.
+///
+/// # Safety
+/// Null, or readable and not written to during the call. Any bytes make a `T`.
+pub(crate) unsafe fn input<T: Copy>(pointer: *const T) -> Result<T, lvs_status> {
+    check(pointer)?;
+    // SAFETY: not null and aligned by the check; the rest is the caller's promise.
+    Ok(unsafe { pointer.read() })
+}
+
+/// One value to be read if the caller gives it.
+///
+/// # Safety
+/// As [`input`].
+pub(crate) unsafe fn given<T: Copy>(pointer: *const T) -> Result<Option<T>, lvs_status> {
+    // SAFETY: the caller's promise is the same.
+    if pointer.is_null() { Ok(None) } else { unsafe { input(pointer) }.map(Some) }
+}
 
 /// One value to be written.
 ///
@@ -83,12 +110,8 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, len: usize) -> Result<&'a 
 /// Null, or as many readable bytes as the first four say, not written to during the call. `T` is `repr(C)`, begins with
 /// a `u32`, and takes any bytes there are for a value.
 pub(crate) unsafe fn sized<T: Copy>(pointer: *const T, least: usize, default: T) -> Result<T, lvs_status> {
-    check(pointer)?;
-    // SAFETY: `T` begins with a `u32`, so it is aligned for one; readable by the caller's promise.
-    let size = unsafe { pointer.cast::<u32>().read() } as usize;
-    if size < least || size > 4096 {
-        return Err(LVS_ERR_ARGUMENT);
-    }
+    // SAFETY: the caller's promise is the same.
+    let size = unsafe { size_of_given(pointer, least)? };
     // SAFETY: the caller's promise: `size` bytes can be read.
     let given = unsafe { slice::from_raw_parts(pointer.cast::<u8>(), size) };
     let known = size.min(size_of::<T>());
@@ -99,6 +122,60 @@ pub(crate) unsafe fn sized<T: Copy>(pointer: *const T, least: usize, default: T)
     // SAFETY: `known` bytes fit into `value`, a copy of its own, and any bytes make one.
     unsafe { (&raw mut value).cast::<u8>().copy_from_nonoverlapping(given.as_ptr(), known) };
     Ok(value)
+}
+
+/// The size that a structure says it has.
+///
+/// # Safety
+/// Null, or a `T` that begins with a `u32`, which can be read.
+unsafe fn size_of_given<T>(pointer: *const T, least: usize) -> Result<usize, lvs_status> {
+    check(pointer)?;
+    // SAFETY: `T` begins with a `u32`, so it is aligned for one; readable by the caller's promise.
+    let size = unsafe { pointer.cast::<u32>().read() } as usize;
+    if (least..=4096).contains(&size) { Ok(size) } else { Err(LVS_ERR_ARGUMENT) }
+}
+
+/// A structure to be written that begins with its size, as the caller's version of the header has it.
+pub(crate) struct SizedOut<'a, T> {
+    bytes: &'a mut [MaybeUninit<u8>],
+    kind: PhantomData<T>,
+}
+
+/// A structure to be written that begins with its size, which the caller has put there.
+///
+/// # Safety
+/// Null, or as many writable bytes as the first four say, used by nobody else during `'a`. `T` is `repr(C)` and begins
+/// with a `u32`.
+pub(crate) unsafe fn sized_out<'a, T: Copy>(pointer: *mut T, least: usize) -> Result<SizedOut<'a, T>, lvs_status> {
+    // SAFETY: the caller's promise.
+    let size = unsafe { size_of_given(pointer, least)? };
+    // SAFETY: not null by the check before; `size` bytes by the caller's promise.
+    let bytes = unsafe { slice::from_raw_parts_mut(pointer.cast(), size) };
+    Ok(SizedOut { bytes, kind: PhantomData })
+}
+
+/// The same, if the caller wants it.
+///
+/// # Safety
+/// As [`sized_out`].
+pub(crate) unsafe fn sized_wanted<'a, T: Copy>(
+    pointer: *mut T,
+    least: usize,
+) -> Result<Option<SizedOut<'a, T>>, lvs_status> {
+    // SAFETY: the caller's promise is the same.
+    if pointer.is_null() { Ok(None) } else { unsafe { sized_out(pointer, least) }.map(Some) }
+}
+
+impl<T: Copy> SizedOut<'_, T> {
+    /// Writes what the caller knows of a value, and zeros for what only the caller knows. The size stays as it is.
+    pub(crate) fn write(self, value: T) {
+        let value = MaybeUninit::new(value);
+        // SAFETY: the bytes of a value that lives as long, padding included since they may be uninitialised.
+        let known = unsafe { slice::from_raw_parts(value.as_ptr().cast::<MaybeUninit<u8>>(), size_of::<T>()) };
+        let len = known.len().min(self.bytes.len());
+        self.bytes[4..len].copy_from_slice(&known[4..len]);
+        self.bytes[len..].fill(MaybeUninit::new(0));
+    }
 }
 
 fn check<T>(pointer: *const T) -> Result<(), lvs_status> {
@@ -192,6 +269,19 @@ mod tests {
         assert_eq!(read(&[16, 5, 6, 1]), Err(LVS_ERR_ARGUMENT));
         assert_eq!(read(&[4]), Err(LVS_ERR_ARGUMENT));
         assert_eq!(read(&[u32::MAX]), Err(LVS_ERR_ARGUMENT));
+    }
+
+    #[test]
+    fn older_and_newer_callers_get_what_they_know() {
+        let write = |words: &mut [u32]| {
+            // SAFETY: as many words as the first says.
+            let out = unsafe { sized_out::<Sized>(words.as_mut_ptr().cast(), 8) };
+            out.map(|out| out.write(DEFAULT))
+        };
+        let (mut older, mut newer) = ([8, 7, 7], [16, 7, 7, 7]);
+        assert_eq!((write(&mut older), older), (Ok(()), [8, 1, 7]));
+        assert_eq!((write(&mut newer), newer), (Ok(()), [16, 1, 2, 0]));
+        assert_eq!(write(&mut [4]), Err(LVS_ERR_ARGUMENT));
     }
 
     #[test]

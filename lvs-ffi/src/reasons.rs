@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char};
 use lvs_core::{DropReason, PassReason, ReplyReason};
 
 /// What is to become of a packet.
-#[repr(u8)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_verdict {
     /// Not the director's business: the host goes on with it. Reasons are LVS_PASS_*.
@@ -19,7 +19,7 @@ pub enum lvs_verdict {
 }
 
 /// Why a packet was passed to the host.
-#[repr(u8)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_pass_reason {
     /// No service has its destination, and no connection knows it.
@@ -51,7 +51,7 @@ pub enum lvs_pass_reason {
 }
 
 /// Why a packet was dropped.
-#[repr(u8)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_drop_reason {
     /// No bytes at all, or neither version 4 nor 6.
@@ -126,7 +126,7 @@ pub enum lvs_drop_reason {
 }
 
 /// Why a packet is answered with an ICMP error or a TCP reset.
-#[repr(u8)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_reply_reason {
     /// No real server can take the connection: port unreachable.
@@ -148,7 +148,7 @@ pub enum lvs_reply_reason {
 }
 
 /// Which way a forwarded packet goes.
-#[repr(u8)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_direction {
     /// From the client to the real server.
@@ -158,7 +158,7 @@ pub enum lvs_direction {
 }
 
 /// How a forwarded packet was rewritten.
-#[repr(u8)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_method {
     /// Network address translation.

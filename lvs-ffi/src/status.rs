@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lvs_core::{ConfigError, ControlError, RuleError};
 
-/// What a call came to. 6 is reserved.
+/// What a call came to.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum lvs_status {
@@ -15,13 +15,15 @@ pub enum lvs_status {
     LVS_ERR_NULL = 1,
     /// A value is out of range, a reserved one is not zero, or a text is not UTF-8.
     LVS_ERR_ARGUMENT = 2,
-    /// The service or server exists already.
+    /// The service or server exists already, or the synchronisation daemon runs already.
     LVS_ERR_EXISTS = 3,
-    /// There is no such service, server, scheduler, or persistence engine.
+    /// There is no such service, server, connection, scheduler, persistence engine, tunable, file or daemon.
     LVS_ERR_NOT_FOUND = 4,
-    /// No room for another service or server, or no memory for so many connections.
+    /// No room for another service or server, or no memory.
     LVS_ERR_FULL = 5,
-    /// The text does not fit into the buffer.
+    /// A callback called the director that called it.
+    LVS_ERR_BUSY = 6,
+    /// It does not fit into the buffer.
     LVS_ERR_SPACE = 7,
     /// A line cannot be read: lvs_director_last_error says where and why.
     LVS_ERR_RULE = 8,
@@ -36,13 +38,14 @@ use lvs_status::*;
 impl lvs_status {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         LVS_OK,
         LVS_ERR_NULL,
         LVS_ERR_ARGUMENT,
         LVS_ERR_EXISTS,
         LVS_ERR_NOT_FOUND,
         LVS_ERR_FULL,
+        LVS_ERR_BUSY,
         LVS_ERR_SPACE,
         LVS_ERR_RULE,
         LVS_ERR_REFUSED,
@@ -59,16 +62,22 @@ impl From<ConfigError> for lvs_status {
     }
 }
 
+impl From<&ControlError> for lvs_status {
+    fn from(error: &ControlError) -> Self {
+        use ControlError as C;
+        match error {
+            C::ServiceExists | C::ServerExists | C::DaemonRuns => LVS_ERR_EXISTS,
+            C::NoSuchService | C::NoSuchServer | C::NoSuchScheduler | C::NoSuchEngine => LVS_ERR_NOT_FOUND,
+            C::NoSuchTunable | C::NoDaemon => LVS_ERR_NOT_FOUND,
+            C::Full | C::OutOfMemory => LVS_ERR_FULL,
+            _ => LVS_ERR_REFUSED,
+        }
+    }
+}
+
 impl From<&RuleError> for lvs_status {
     fn from(error: &RuleError) -> Self {
-        use ControlError as C;
-        match error.control {
-            None => LVS_ERR_RULE,
-            Some(C::ServiceExists | C::ServerExists) => LVS_ERR_EXISTS,
-            Some(C::NoSuchService | C::NoSuchServer | C::NoSuchScheduler | C::NoSuchEngine) => LVS_ERR_NOT_FOUND,
-            Some(C::Full) => LVS_ERR_FULL,
-            Some(_) => LVS_ERR_REFUSED,
-        }
+        error.control.as_ref().map_or(LVS_ERR_RULE, Self::from)
     }
 }
 
@@ -86,6 +95,7 @@ const fn name(status: i32) -> &'static CStr {
         3 => c"exists",
         4 => c"not-found",
         5 => c"full",
+        6 => c"busy",
         7 => c"space",
         8 => c"rule",
         9 => c"refused",
@@ -118,6 +128,6 @@ mod tests {
     fn each_status_has_a_name_of_its_own() {
         let names: BTreeSet<_> = lvs_status::ALL.iter().map(|status| name(*status as i32)).collect();
         assert_eq!(names.len(), lvs_status::ALL.len());
-        assert!(!names.contains(name(6)));
+        assert!(!names.contains(name(10)));
     }
 }

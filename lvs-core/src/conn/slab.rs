@@ -12,6 +12,13 @@ pub struct ConnId {
 }
 
 impl ConnId {
+    /// The id of these two numbers, as [`index`](Self::index) and [`generation`](Self::generation) told them. Others find
+    /// nothing.
+    #[must_use]
+    pub const fn from_parts(index: u32, generation: u32) -> Self {
+        Self { slot: index, generation }
+    }
+
     /// The slot in the table: below the table's capacity, so good as an array index beside the director.
     #[must_use]
     pub const fn index(self) -> usize {

@@ -96,6 +96,8 @@ pub struct ConnectionView {
     pub timeout: Duration,
     /// What the persistence engine keeps with it.
     pub engine: Option<EngineView>,
+    /// True for a persistence template.
+    pub is_template: bool,
     /// True if synchronisation brought it.
     pub synced: bool,
 }
@@ -125,6 +127,7 @@ impl ConnectionView {
             expires,
             timeout,
             engine: None,
+            is_template: false,
             synced: false,
         }
     }

@@ -15,8 +15,8 @@ use crate::control::{
 use crate::error::ControlError;
 use crate::persist;
 use crate::proto::state_name;
-use crate::service::ServerId;
 use crate::service::service::Service;
+use crate::service::{ServerId, ServiceId};
 use crate::stats::{Counters, Rates};
 
 impl Director {
@@ -34,6 +34,23 @@ impl Director {
     #[must_use]
     pub fn services(&self) -> Vec<ServiceView> {
         self.control.services.iter().map(|service| self.service_view(service)).collect()
+    }
+
+    /// The service of an id, with its servers.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServiceId, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// assert_eq!(director.service(web).unwrap().spec.scheduler, "wlc");
+    /// assert_eq!(director.service(ServiceId::from_parts(7, 0)), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<ServiceView> {
+        let slot = self.control.services.slot(id)?;
+        Some(self.service_view(self.control.services.get(slot)))
     }
 
     fn service_view(&self, service: &Service) -> ServiceView {
@@ -108,6 +125,7 @@ impl Director {
             expires: entry.expires,
             timeout: Duration::from_millis(u64::from(entry.timeout_ms)),
             engine: self.engine_view(slot),
+            is_template: entry.is_template(),
             synced: entry.flags.contains(Flags::SYNCED),
         }
     }

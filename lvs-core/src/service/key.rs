@@ -104,6 +104,11 @@ macro_rules! ids {
         pub struct $name { pub(crate) slot: u32, pub(crate) generation: u32 }
 
         impl $name {
+            /// The id of these two numbers, as [`index`](Self::index) and [`generation`](Self::generation) told them.
+            /// Others find nothing.
+            #[must_use]
+            pub const fn from_parts(index: u32, generation: u32) -> Self { Self { slot: index, generation } }
+
             /// The place in its table: small, dense, reused after removal. Good as an array index beside the director.
             #[must_use]
             pub const fn index(self) -> usize { self.slot as usize }

@@ -1,88 +1,6 @@
-/* The library as a C program sees it. Ends with 0, or with the line that went wrong. */
+/* The library as a C program sees it: packets, texts, time. Ends with 0, or with the line that went wrong. */
 
-#include <lvs.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define CHECK(condition) ((condition) ? (void)0 : failed(__LINE__, #condition))
-
-static void failed(int line, const char *condition)
-{
-    fprintf(stderr, "smoke.c:%d: %s\n", line, condition);
-    exit(1);
-}
-
-_Static_assert(sizeof(lvs_config) == 16, "the first version of the structure");
-_Static_assert(sizeof(lvs_packet) == 24 + sizeof(uint8_t *), "no padding");
-_Static_assert(offsetof(lvs_packet, capacity) == sizeof(uint8_t *), "no padding");
-_Static_assert(sizeof(lvs_result) == 48 && offsetof(lvs_result, next_hop) == 16, "no padding");
-_Static_assert(offsetof(lvs_result, connection_generation) == 44, "no padding");
-
-enum { HEADROOM = 128, SYN_LENGTH = 40, CLIENT = 20, SERVER = 22, CAPACITY = HEADROOM + SYN_LENGTH };
-
-static const char RULES[] = "# web\n"
-                            "-A -t 192.0.2.10:80 -s rr\n"
-                            "-a -t 192.0.2.10:80 -r 10.0.0.101:8080 -m\n";
-
-static const uint8_t SYN[SYN_LENGTH] = {
-    0x45, 0, 0, 40, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 198, 51, 100, 9, 192, 0, 2, 10,   /* checksum at 10 */
-    0x9c, 0x40, 0, 80, 0, 0, 3, 0xe8, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0, 0, 0, 0, 0,      /* checksum at 36 */
-};
-
-static uint32_t sum(uint32_t sum, const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i + 1 < length; i += 2)
-        sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
-    return sum;
-}
-
-static uint16_t folded(uint32_t sum)
-{
-    while (sum > 0xffff)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)sum;
-}
-
-static uint16_t ip_sum(const uint8_t *packet) { return folded(sum(0, packet, 20)); }
-
-static uint16_t tcp_sum(const uint8_t *packet)
-{
-    return folded(sum(sum(6 + 20, packet + 12, 8), packet + 20, 20));
-}
-
-static void put16(uint8_t *at, uint16_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static lvs_packet syn_from(uint8_t *buffer, uint16_t port)
-{
-    uint8_t *packet = buffer + HEADROOM;
-    memset(buffer, 0, HEADROOM);
-    memcpy(packet, SYN, SYN_LENGTH);
-    put16(packet + CLIENT, port);
-    put16(packet + 10, (uint16_t)~ip_sum(packet));
-    put16(packet + 36, (uint16_t)~tcp_sum(packet));
-    return (lvs_packet){ .base = buffer, .capacity = CAPACITY, .offset = HEADROOM, .length = SYN_LENGTH };
-}
-
-static lvs_director *director_with_rules(void)
-{
-    lvs_config config = LVS_CONFIG_INIT;
-    lvs_director *director = NULL;
-    config.connections = 1000;
-    config.seed = 7;
-    CHECK(lvs_director_new(&config, &director) == LVS_OK);
-    CHECK(lvs_director_load(director, RULES, strlen(RULES), NULL, NULL) == LVS_OK);
-    return director;
-}
-
-static lvs_status run(lvs_director *director, const char *line)
-{
-    return lvs_director_run(director, line, strlen(line), NULL, 0, NULL);
-}
+#include "check.h"
 
 static void versions_agree(void)
 {
@@ -138,7 +56,7 @@ static void a_connection_goes_there_and_back(void)
     CHECK(there.direction == LVS_TO_SERVER && there.method == LVS_METHOD_NAT);
     CHECK(there.offset == HEADROOM && there.length == SYN_LENGTH);
     CHECK(there.next_hop_family == 4 && memcmp(there.next_hop, "\x0a\0\0\x65\0\0\0\0\0\0\0\0\0\0\0", 16) == 0);
-    CHECK(there.server_index != LVS_NONE && there.connection_index != LVS_NONE);
+    CHECK(there.server.index != LVS_NONE && there.connection.index != LVS_NONE);
     CHECK(memcmp(packet + 16, "\x0a\0\0\x65", 4) == 0 && memcmp(packet + SERVER, "\x1f\x90", 2) == 0);
     CHECK(packet[8] == 63 && memcmp(packet + 12, SYN + 12, 4) == 0);
     CHECK(ip_sum(packet) == 0xffff && tcp_sum(packet) == 0xffff);
@@ -156,8 +74,8 @@ static void a_connection_goes_there_and_back(void)
     CHECK(memcmp(packet + 12, "\xc0\0\x02\x0a\xc6\x33\x64\x09\0\x50\x9c\x40", 12) == 0);
     CHECK(memcmp(back.next_hop, "\xc6\x33\x64\x09", 4) == 0);
     CHECK(ip_sum(packet) == 0xffff && tcp_sum(packet) == 0xffff);
-    CHECK(back.connection_index == there.connection_index);
-    CHECK(back.connection_generation == there.connection_generation);
+    CHECK(back.connection.index == there.connection.index);
+    CHECK(back.connection.generation == there.connection.generation);
     lvs_director_free(director);
 }
 
@@ -172,7 +90,7 @@ static void without_a_server_the_client_is_told(void)
     CHECK(lvs_director_process(director, 0, &syn, &result, 1) == LVS_OK);
     CHECK(result.verdict == LVS_REPLY && result.reason == LVS_REPLY_NO_DESTINATION);
     CHECK(result.next_hop_family == 4 && memcmp(result.next_hop, SYN + 12, 4) == 0);
-    CHECK(result.offset + result.length <= CAPACITY && result.server_index == LVS_NONE);
+    CHECK(result.offset + result.length <= CAPACITY && result.server.index == LVS_NONE);
     CHECK(buffer[result.offset + 9] == 1 && ip_sum(buffer + result.offset) == 0xffff);
     lvs_director_free(director);
 }
