@@ -18,6 +18,7 @@ test: tools lint
 	$(CARGO) build --release --locked --examples
 	target/release/examples/conformance $(foreach family,$(FAMILIES),lvs-core/tests/recordings/$(family)-*.jsonl.gz)
 	target/release/examples/balance
+	target/release/examples/threads
 	$(MAKE) instructions
 
 # The same where there is a Python that can make environments.

@@ -5,6 +5,8 @@
 pub mod balance;
 #[path = "../scenarios/mod.rs"]
 pub mod scenarios;
+#[path = "../threads/mod.rs"]
+pub mod threads;
 
 /// The README's program is compiled and run with the tests.
 #[cfg(doctest)]

@@ -11,7 +11,7 @@ use common::bytes::refresh_ip;
 use common::parts::split;
 use lvs_core::sched::SchedulerKind;
 use lvs_core::testkit::packets::Builder;
-use lvs_core::{Config, Director, DropReason, Instant, Meta, Packet, Path, Protocol, Verdict};
+use lvs_core::{Config, Director, DropReason, Instant, Meta, Packet, Path, Protocol, SharedDirector, Verdict};
 
 #[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod common;
@@ -183,6 +183,37 @@ fn no_packet_allocates() {
         assert!(director.evicted_fragments() > 100);
         assert!(full > 10, "{kind}: {full} found no room");
     }
+}
+
+#[test]
+fn no_packet_allocates_at_a_shard() {
+    let config = Config { connections: 300, fragments: 30, path: path(), ..Config::with_seed(7) };
+    let director = SharedDirector::new(config, 2).unwrap();
+    director.load(&rules("wlc").replace(" --pe sip", "")).unwrap();
+    let start = Instant::from_secs(1);
+    let mut buffers: Vec<(Vec<u8>, Meta)> = Vec::new();
+    for (bytes, meta) in mixture() {
+        // Flows go on for a while.
+        for _ in 0..3 {
+            buffers.push(([&[0; ROOM], &bytes[..]].concat(), meta));
+        }
+    }
+    let mut forwarded = 0;
+    let mut process = |n: usize, (buffer, meta): &mut (Vec<u8>, Meta)| {
+        let len = buffer.len() - ROOM;
+        let mut packet = Packet::new(buffer, ROOM, len).unwrap();
+        let now = start + Duration::from_millis(n as u64);
+        forwarded += usize::from(matches!(director.process(now, &mut packet, *meta), Verdict::Forward(_)));
+    };
+    // Shards hear of the rules, and so does who steers.
+    assert!(!director.advance(start, 1000).more);
+    process(0, &mut buffers[0]);
+    let mut lent = 0;
+    for (n, packet) in buffers.iter_mut().enumerate().skip(1) {
+        assert_eq!(allocations_of(|| process(n, packet)), 0);
+        lent = lent.max(director.lent().iter().sum::<usize>());
+    }
+    assert!(forwarded > 1000 && lent > 20, "{forwarded} forwarded, {lent} lent at a time");
 }
 
 #[test]
