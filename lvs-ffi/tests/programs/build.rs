@@ -51,11 +51,13 @@ pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     }
 }
 
+/// Compiles a program of C11 against the static library.
 pub(crate) fn compile(compiler: &str, source: &Path, program: &Path, options: &[&str]) -> Result<String, String> {
     let include = sources().join("../include");
     let mut command = Command::new(compiler);
-    command.arg("-std=c11").args(STRICT).args(options).arg("-I").arg(include).arg(source).arg("-o").arg(program);
-    run(command.arg(static_library()).args(SYSTEM))
+    command.args(["-std=c11", "-D_DEFAULT_SOURCE"]).args(STRICT).arg("-I").arg(include).arg(source).arg("-o");
+    command.arg(program).arg(static_library()).args(options).args(SYSTEM);
+    run(&mut command)
 }
 
 /// The sanitizers, if a program can be built with them and runs.
@@ -72,12 +74,20 @@ pub(crate) fn sanitizers(compiler: &str, folder: &Path) -> &'static [&'static st
     }
 }
 
-pub(crate) fn build_and_run(source: &Path, name: &str) -> Option<String> {
+/// A program, under the sanitizers if there are any.
+pub(crate) fn build(source: &Path, name: &str, options: &[&str]) -> Option<PathBuf> {
     let compiler = compiler("CC", "cc")?;
     let folder = scratch(name);
     let program = folder.join(name);
-    let built = compile(&compiler, source, &program, sanitizers(&compiler, &folder));
-    Some(built.and_then(|_| run(&mut Command::new(&program))).unwrap_or_else(|complaint| panic!("{complaint}")))
+    let options = [sanitizers(&compiler, &folder), options].concat();
+    compile(&compiler, source, &program, &options).unwrap_or_else(|complaint| panic!("{complaint}"));
+    Some(program)
+}
+
+/// Builds it and has it run to its end: what it says.
+pub(crate) fn build_and_run(source: &Path, name: &str) -> Option<String> {
+    let program = build(source, name, &[])?;
+    Some(run(&mut Command::new(&program)).unwrap_or_else(|complaint| panic!("{complaint}")))
 }
 
 /// A program without sanitizers.

@@ -2,13 +2,14 @@
 //! header alone as C and as C++. Without a compiler these tests say so and do nothing.
 
 mod build;
+mod examples;
 mod layout;
 mod nulls;
+mod recordings;
 
-use std::fs;
 use std::process::Command;
 
-use build::{STRICT, build_and_run, compiler, has, plain_program, run, scratch, sources};
+use build::{STRICT, build_and_run, compiler, has, plain_program, run, sources};
 
 const PROGRAMS: [&str; 2] = ["smoke", "nouns"];
 
@@ -32,20 +33,6 @@ fn the_tests_in_c_leave_nothing_behind() {
         valgrind.args(["--quiet", "--leak-check=full", "--show-leak-kinds=all", "--error-exitcode=99"]).arg(program);
         let said = run(&mut valgrind).unwrap_or_else(|complaint| panic!("{complaint}"));
         assert_eq!(said, "ok\n");
-    }
-}
-
-#[test]
-fn the_example_of_the_readme_does_what_it_says() {
-    let readme = fs::read_to_string(sources().join("README.md")).expect("there is one");
-    let (_, rest) = readme.split_once("```c\n").expect("with an example");
-    let (example, rest) = rest.split_once("```").expect("that ends");
-    let (_, rest) = rest.split_once("```text\n").expect("and what it prints");
-    let (printed, _) = rest.split_once("```").expect("that ends, too");
-    let source = scratch("readme").join("readme.c");
-    fs::write(&source, example).expect("the folder is there");
-    if let Some(said) = build_and_run(&source, "readme") {
-        assert_eq!(said, printed);
     }
 }
 
