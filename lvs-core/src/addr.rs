@@ -24,6 +24,12 @@ impl Family {
         }
     }
 
+    /// The place of a family where something is kept of both.
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        (self as usize >> 1) & 1
+    }
+
     /// Bytes of one address: 4 or 16.
     #[must_use]
     pub const fn address_len(self) -> usize {

@@ -108,11 +108,12 @@ reasons! {
         Fragment = 7, "fragment";
         /// Seen where packets are forwarded, and no reply of a real server: requests are never taken up there.
         Forwarded = 8, "forwarded";
-        /// No service was ever added, so nothing is looked at.
+        /// There is no service of its family, so nothing is looked at.
         NotEnabled = 9, "not-enabled";
         /// The service of port 21 was found for another port, and has no such connection.
         FtpNoDestination = 10, "ftp-no-destination";
-        /// The connection's server is deleted and `expire_nodest_conn` ended the connection; the packet opens none.
+        /// The connection's server is deleted and `expire_nodest_conn` ended the connection; the packet opens none. By direct
+        /// routing or a tunnel the host's answer, a reset, passes for the server's: the connection is closed by it.
         ConnectionEnded = 11, "connection-ended";
         /// An ICMP error about a packet of no connection, or a packet of IPsec that belongs to none.
         NoConnection = 12, "no-connection";
@@ -136,7 +137,7 @@ reasons! {
         NoHeadroom = 5, "no-headroom";
         /// The connection table is full, and nothing was found that [may go](crate::Admission) for a new connection.
         TableFull = 6, "table-full";
-        /// The connection's server is deleted.
+        /// The connection's server is deleted; or `expire_nodest_conn` has ended a connection with a helper in the middle.
         ServerGone = 7, "server-gone";
         /// Too big for the path, and no error may be sent about it.
         TooBig = 8, "too-big";
@@ -197,6 +198,8 @@ reasons! {
         BadCallId = 33, "bad-call-id";
         /// No room for another Call-ID ([`Config::engine_templates`](crate::Config::engine_templates)).
         EngineFull = 34, "engine-full";
+        /// For a service, but from an address that no host has: multicast, broadcast, or of the net 0.
+        BadSource = 35, "bad-source";
     }
 }
 

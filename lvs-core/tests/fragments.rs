@@ -320,7 +320,7 @@ fn a_connection_that_has_ended_takes_its_later_parts_along() {
     let reset = split(&Builder::new(Protocol::Tcp, client, vip).flags(0x11).payload(&[1; 50]).build(), &[32]);
     assert!(is_to_server(process(&mut director, &syn).verdict));
     assert!(is_to_server(process(&mut director, &reset[0]).verdict));
-    director.run("-C").unwrap();
+    director.load("-A -t 192.0.2.99:1 -s rr\n-D -t 192.0.2.10:80").unwrap();
     assert_eq!(process(&mut director, &reset[1]).verdict, Verdict::Drop(DropReason::ServerGone));
 }
 

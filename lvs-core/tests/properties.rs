@@ -505,6 +505,7 @@ fn endpoints() -> impl Strategy<Value = (SocketAddr, SocketAddr, SocketAddr)> {
                 && !a.ip().is_loopback()
                 && !a.ip().is_unspecified()
                 && !a.ip().is_multicast()
+                && !matches!(a.ip(), IpAddr::V4(ip) if ip.octets()[0] == 0)
                 && a.ip() != IpAddr::V4([255; 4].into())
                 && !c.ip().is_loopback()
                 && c.ip() != IpAddr::V4([255; 4].into())

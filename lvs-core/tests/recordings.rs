@@ -61,25 +61,25 @@ families! {
     every_scheduler_picks_as_the_kernel_does: ["sched-"], 52;
     tcp_states_are_the_kernels: ["tcp-"], 13;
     timeouts_are_the_kernels: ["timeouts-"], 5;
-    services_are_found_in_the_kernels_order: ["lookup-"], 7;
-    packets_are_forwarded_byte_for_byte_as_the_kernel_does: ["forwarding-"], 22;
-    persistence_is_the_kernels: ["persistence-"], 10;
-    policies_are_the_kernels: ["policies-"], 10;
-    sctp_states_are_the_kernels: ["sctp-"], 9;
-    icmp_errors_find_their_connection: ["icmp-"], 15;
+    services_are_found_in_the_kernels_order: ["lookup-"], 10;
+    packets_are_forwarded_byte_for_byte_as_the_kernel_does: ["forwarding-"], 29;
+    persistence_is_the_kernels: ["persistence-"], 17;
+    policies_are_the_kernels: ["policies-"], 33;
+    sctp_states_are_the_kernels: ["sctp-"], 11;
+    icmp_errors_find_their_connection: ["icmp-"], 20;
     counters_and_rates_are_the_kernels: ["statistics-"], 7;
     listings_are_ipvsadms_in_every_combination: ["listings-"], 8;
     synchronisation_masters_tell_what_the_kernel_tells: ["sync-master-"], 16;
     synchronisation_backups_take_what_the_kernel_takes: ["sync-backup-"], 20;
     a_kernels_backup_takes_what_our_master_tells: ["sync-ours-"], 15;
-    ftp_data_finds_its_way: ["ftp-"], 39;
+    ftp_data_finds_its_way: ["ftp-"], 45;
     fragments_put_together_by_the_host_are_the_kernels: ["fragments-"], 15;
-    defences_act_as_the_kernels_do: ["defence-"], 4;
+    defences_act_as_the_kernels_do: ["defence-"], 5;
     errors_about_tunnels_become_errors_for_the_client: ["tunnel-errors-"], 17;
     calls_stay_with_their_server: ["sip-"], 15;
     packets_that_nobody_takes_go_past_all_servers: ["bypass-"], 16;
     ipsec_goes_where_its_key_exchange_goes: ["ipsec-"], 9;
-    rules_and_listings_are_ipvsadms: ["control-"], 21;
+    rules_and_listings_are_ipvsadms: ["control-"], 25;
 }
 
 /// Fragments that the director is given as they come: what leaves, put together, is the kernel's packet. The steps that

@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use lvs_core::testkit::packets;
 use lvs_core::{
-    Config, Director, Drain, DropReason, Filter, Instant, Meta, Method, Packet, Path, Rest, SharedDirector, Verdict,
+    Config, Director, Drain, DropReason, Filter, Instant, Meta, Method, Packet, PassReason, Path, Rest, SharedDirector,
+    Verdict,
 };
 use proptest::prelude::*;
 
@@ -290,4 +292,24 @@ proptest! {
             plays_alike(&scenario, shards, Bringing::Steered, true)?;
         }
     }
+}
+
+#[test]
+fn lent_connections_rest_while_their_family_has_no_service() {
+    let director = SharedDirector::new(Config::with_seed(7), 2).unwrap();
+    let web = "-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.0.0.101:8080 -m";
+    director.load(web).unwrap();
+    let send = |flags| {
+        let mut segment = packets::tcp("198.51.100.9:40000", "192.0.2.10:80").flags(flags).build();
+        director.process(Instant::ZERO, &mut Packet::whole(&mut segment), Meta::default())
+    };
+    assert!(matches!(send(0x02), Verdict::Forward(_)));
+    for _ in 0..4 {
+        assert!(matches!(send(0x10), Verdict::Forward(_)));
+    }
+    assert_eq!(director.lent().iter().sum::<usize>(), 1);
+    director.run("-D -t 192.0.2.10:80").unwrap();
+    assert_eq!(send(0x10), Verdict::Pass(PassReason::NotEnabled));
+    director.load(web).unwrap();
+    assert!(matches!(send(0x10), Verdict::Forward(_)), "the server is back, and its connection was there all along");
 }

@@ -38,7 +38,7 @@ pub enum lvs_pass_reason {
     LVS_PASS_FRAGMENT = 7,
     /// Seen where packets are forwarded, and no reply of a real server.
     LVS_PASS_FORWARDED = 8,
-    /// No service was ever added.
+    /// There is no service of its family.
     LVS_PASS_NOT_ENABLED = 9,
     /// The service of port 21 was found for another port, and has no such connection.
     LVS_PASS_FTP_NO_DESTINATION = 10,
@@ -123,6 +123,8 @@ pub enum lvs_drop_reason {
     LVS_DROP_BAD_CALL_ID = 33,
     /// No room for another Call-ID.
     LVS_DROP_ENGINE_FULL = 34,
+    /// For a service, but from an address that no host has.
+    LVS_DROP_BAD_SOURCE = 35,
 }
 
 /// Why a packet is answered with an ICMP error or a TCP reset.

@@ -31,6 +31,11 @@ impl Session {
         window::follow(&mut self.client, &mut self.server, segment, &self.from_server)
     }
 
+    /// Is this a segment that the client may send now?
+    pub(crate) fn expects_of_client(mut self, segment: &Segment) -> bool {
+        self.client.may_send(segment) && self.follow_client(segment)
+    }
+
     /// The same for a segment of the server.
     pub(crate) fn follow_server(&mut self, segment: &Segment) -> bool {
         window::follow(&mut self.server, &mut self.client, segment, &self.from_client)

@@ -20,6 +20,13 @@ pub(crate) struct End {
     scale: Option<u8>,
 }
 
+impl End {
+    /// May it send this segment by now?
+    pub(crate) fn may_send(&self, segment: &Segment) -> bool {
+        !is_before(self.allowed, segment.sequence)
+    }
+}
+
 /// Whether a segment of `sender` to `receiver` belongs to their conversation, and both ends after it. `towards` is what
 /// the receiver's stream has gained: its acknowledgments count the sender's way.
 pub(crate) fn follow(sender: &mut End, receiver: &mut End, segment: &Segment, towards: &Correction) -> bool {
@@ -39,7 +46,7 @@ pub(crate) fn follow(sender: &mut End, receiver: &mut End, segment: &Segment, to
     if is_before(receiver.sent, acknowledged) {
         return false;
     }
-    if !is_before(sender.allowed, segment.sequence) {
+    if sender.may_send(segment) {
         sender.sent = later(sender.sent, segment.end());
         let window = u32::from(segment.window) << sender.scale.unwrap_or(0);
         receiver.allowed = later(receiver.allowed, acknowledged.wrapping_add(window.max(1)));

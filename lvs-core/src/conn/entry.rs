@@ -101,8 +101,16 @@ impl Flags {
     pub(crate) const ELSEWHERE: Self = Self(0x1000);
     /// A shard of a shared director has the copy that packets go by; `helper` is its number.
     pub(crate) const LENT: Self = Self(0x0040);
+    /// A data connection that a helper has made, and that a kernel watches: two bits that say what is known of it.
+    pub(crate) const DATA: Self = Self(0x0018);
+    /// There was no segment yet that it is watched from.
+    pub(crate) const DATA_UNSEEN: Self = Self(0x0008);
+    /// That segment was right.
+    pub(crate) const DATA_RIGHT: Self = Self(0x0010);
+    /// It had a wrong checksum.
+    pub(crate) const DATA_WRONG: Self = Self(0x0018);
     /// What makes the packets of a client take the long way.
-    pub(crate) const UNUSUAL: Self = Self(Self::NO_CLIENT_PORT.0 | Self::HELPED.0 | Self::ELSEWHERE.0);
+    pub(crate) const UNUSUAL: Self = Self(Self::NO_CLIENT_PORT.0 | Self::HELPED.0 | Self::ELSEWHERE.0 | Self::DATA.0);
     /// The kernel's flags among these that travel.
     const KERNEL: u16 = 0x27a7;
 
@@ -143,6 +151,11 @@ impl Flags {
     pub(crate) const fn with_method_of(self, other: Self) -> Self {
         const OF_METHOD: u16 = Flags::METHOD | Flags::NO_OUTPUT.0;
         Self(self.0 & !OF_METHOD | other.0 & OF_METHOD)
+    }
+
+    /// Those flags that a mask picks.
+    pub(crate) const fn masked(self, mask: Self) -> Self {
+        Self(self.0 & mask.0)
     }
 
     /// The flags with those bits of others that a mask picks.

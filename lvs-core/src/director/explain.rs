@@ -22,6 +22,7 @@ use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::slab::{ConnId, NONE};
 use crate::flow::Flow;
+use crate::forward::icmp::is_right;
 use crate::forward::{Plan, obstacle};
 use crate::persist;
 use crate::proto::state_name;
@@ -198,7 +199,7 @@ impl Director {
 
     fn course_of_flow(&self, now: Instant, packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> Course {
         let found = self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now);
-        if self.gate.contains(Gate::SERVERS)
+        if self.gate(parsed.tuple.family).contains(Gate::SERVERS)
             && !matches!(found, Some((_, Side::Server)))
             && let Some(course) = self.course_of_server(now, packet, meta, parsed)
         {
@@ -225,6 +226,9 @@ impl Director {
                 self.course_helped(now, packet, meta, parsed, (slot, entry), course)
             }
             Followed::Drop => Course::ends(found, Verdict::Drop(DropReason::ServerGone)),
+            Followed::End | Followed::Shadow if self.is_watched(packet, meta, parsed, slot) => {
+                Course::ends(found, Verdict::Drop(DropReason::ServerGone))
+            }
             Followed::CutOff => Course::ends(found, self.verdict_cut_off(packet, parsed, slot, Side::Client)),
             Followed::Shadow => self.course_new(now, packet, meta, parsed),
             Followed::End => {
@@ -246,7 +250,13 @@ impl Director {
         (slot, entry): (u32, &Entry),
         course: Course,
     ) -> Course {
-        if !matches!(course.verdict, Some(Verdict::Forward(_))) || !entry.flags.contains(Flags::HELPED) {
+        if !matches!(course.verdict, Some(Verdict::Forward(_))) {
+            return course;
+        }
+        if entry.flags.intersects(Flags::DATA) && !self.watch_data(packet, meta, parsed, entry).goes_on {
+            return Course::ends(course.found, Verdict::Drop(DropReason::TransportChecksum));
+        }
+        if !entry.flags.contains(Flags::HELPED) {
             return course;
         }
         let state = state_after(entry, parsed, self.settings.secure_tcp);
@@ -281,7 +291,15 @@ impl Director {
                 let entry = self.flows.table.slab.get(slot);
                 self.course_in(packet, &whole, self.found(slot, Direction::ToServer), entry, Some(slot))
             }
-            ErrorCourse::Schedule { quote } => self.course_new(now, packet, meta, &as_opening(parsed, &quote)),
+            ErrorCourse::Schedule { quote } => {
+                let course = self.course_new(now, packet, meta, &as_opening(parsed, &quote));
+                match course.verdict {
+                    Some(Verdict::Forward(out)) if out.method == Method::Nat && !is_right(packet.bytes(), parsed) => {
+                        Course::ends(course.found, Verdict::Drop(DropReason::IcmpChecksum))
+                    }
+                    _ => course,
+                }
+            }
         }
     }
 

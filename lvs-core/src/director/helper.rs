@@ -111,6 +111,14 @@ impl Director {
             self.flows.table.rekey(slot, |entry| entry.learn_client_port(port));
         }
         let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
+        if matches!(outcome, Outcome::Send(_)) && flags.intersects(Flags::DATA) {
+            let watched = self.watch_data(packet, meta, parsed, self.flows.table.slab.get(slot));
+            let entry = self.flows.table.slab.get_mut(slot);
+            entry.flags = entry.flags.with_masked(watched.seen, Flags::DATA);
+            if !watched.goes_on {
+                return Decision::Drop(DropReason::TransportChecksum);
+            }
+        }
         if matches!(outcome, Outcome::Send(_))
             && flags.contains(Flags::HELPED)
             && let Err(reason) = self.help_client(now, packet, meta, parsed, slot)
@@ -142,6 +150,58 @@ impl Director {
             && let Some(kept) = self.flows.sessions.get_mut(record)
         {
             *kept = session;
+        }
+    }
+
+    /// What watching a data connection makes of a client's segment. A kernel's connection tracking knows the connection by
+    /// its first segment, right or wrong, and drops what then seems to open the same connection once more: the segments of
+    /// the other kind.
+    pub(super) fn watch_data(&self, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, entry: &Entry) -> Watched {
+        let known = entry.flags.masked(Flags::DATA);
+        if entry.method() != Method::Nat || !seems_to_open(parsed) {
+            return Watched { goes_on: true, seen: known };
+        }
+        let seen = if is_intact(packet, meta, parsed) { Flags::DATA_RIGHT } else { Flags::DATA_WRONG };
+        if known == Flags::DATA_UNSEEN {
+            Watched { goes_on: true, seen }
+        } else {
+            Watched { goes_on: known == seen, seen: known }
+        }
+    }
+
+    /// A server's segment on a data connection: a right one may be the first.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn overhear_data(&mut self, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) {
+        let entry = self.flows.table.slab.get_mut(slot);
+        let is_unseen = entry.flags.masked(Flags::DATA) == Flags::DATA_UNSEEN;
+        if is_unseen && seems_to_open(parsed) && is_intact(packet, meta, parsed) {
+            entry.flags = entry.flags.with_masked(Flags::DATA_RIGHT, Flags::DATA);
+        }
+    }
+
+    /// Is this a packet in the middle of a connection that a kernel's connection tracking watches for a helper? Where such a
+    /// packet ends the connection of IPVS it goes no further.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn is_watched(&self, packet: &Packet<'_>, meta: Meta, parsed: &Parsed, slot: u32) -> bool {
+        let entry = self.flows.table.slab.get(slot);
+        let flags = parsed.tcp_flags;
+        if entry.method() != Method::Nat
+            || !entry.flags.intersects(Flags::HELPED.and(Flags::DATA))
+            || self.settings.tunables.expire_nodest_conn == 0
+            || self.is_cut_off(entry.server)
+            || flags.syn() && (flags.ack() || matches!(entry.state, tcp::TIME_WAIT | tcp::CLOSE))
+            || !(flags.syn() || flags.ack() || flags.fin() || flags.rst())
+        {
+            return false;
+        }
+        if entry.flags.intersects(Flags::DATA) {
+            return entry.flags.masked(Flags::DATA) == Flags::DATA_RIGHT && is_intact(packet, meta, parsed);
+        }
+        match self.listen(packet, meta, parsed, entry) {
+            Ok((session, Some(segment))) => flags.syn() || session.expects_of_client(&segment),
+            _ => false,
         }
     }
 
@@ -332,6 +392,7 @@ impl Director {
         let ends = Ends { family, server_family, client, virtual_, server };
         let mut entry = Entry::new(kind, &ends, new_flags(method));
         entry.server = above.server;
+        entry.flags.set(Flags::DATA_UNSEEN);
         if server.0 != above.server_address() {
             entry.flags.set(Flags::ELSEWHERE);
         }
@@ -368,6 +429,25 @@ impl Director {
         }
         Ok(())
     }
+}
+
+/// What watching a data connection makes of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    pub(super) goes_on: bool,
+    /// What is known of the connection from now on.
+    seen: Flags,
+}
+
+/// Could a connection begin with this segment, as connection tracking sees it? One may be taken up in its middle.
+const fn seems_to_open(parsed: &Parsed) -> bool {
+    let flags = parsed.tcp_flags;
+    !flags.rst() && !flags.fin() && flags.syn() != flags.ack()
+}
+
+/// Is the checksum of a segment right?
+fn is_intact(packet: &Packet<'_>, meta: Meta, parsed: &Parsed) -> bool {
+    meta.checksum != Checksum::Unverified || segment::is_right(packet.bytes(), parsed)
 }
 
 impl Wish {

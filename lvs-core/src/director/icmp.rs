@@ -18,6 +18,7 @@ use crate::forward::{Plan, decrement_ttl};
 use crate::service::Method;
 use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, PassReason, ReplyReason};
+use crate::wire::ipv4;
 use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::quote::{self, ICMP_HEADER, Quote};
@@ -71,7 +72,12 @@ impl Director {
             }
             ErrorCourse::Schedule { quote } => {
                 match self.schedule(now, meta, &as_opening(parsed, &quote), packet.bytes()) {
-                    Ok(Scheduled::Connection(slot)) => self.error_in(packet, parsed, slot, &quote, meta.hook),
+                    Ok(Scheduled::Connection(slot)) => {
+                        match self.damaged(packet, parsed, self.flows.table.slab.get(slot)) {
+                            Some(refusal) => self.refuse(packet, parsed, refusal),
+                            None => self.error_in(packet, parsed, slot, &quote, meta.hook),
+                        }
+                    }
                     Ok(Scheduled::OnePacket(entry)) => self.error_in_once(packet, parsed, &entry, &quote, meta.hook),
                     Err(refusal) => self.refuse(packet, parsed, refusal),
                 }
@@ -166,12 +172,26 @@ impl Director {
         hook: Hook,
     ) -> Decision {
         bind(entry, &mut self.servers, &mut self.flows.events);
-        self.count_in(entry.server, parsed.len);
-        let outcome = self.plan_in(entry, parsed);
-        let decision =
-            self.send_error_in(packet, parsed, &outcome, (entry.server, NONE), quote, &to_server(entry), hook);
+        let decision = if let Some(refusal) = self.damaged(packet, parsed, entry) {
+            self.refuse(packet, parsed, refusal)
+        } else {
+            self.count_in(entry.server, parsed.len);
+            let outcome = self.plan_in(entry, parsed);
+            self.send_error_in(packet, parsed, &outcome, (entry.server, NONE), quote, &to_server(entry), hook)
+        };
         unbind(entry, &mut self.servers, &mut self.flows.events);
         decision
+    }
+
+    /// What ends an error whose checksum is wrong, if addresses are to be translated. The connection that it has made stays.
+    fn damaged(&self, packet: &Packet<'_>, parsed: &Parsed, entry: &Entry) -> Option<Refusal> {
+        if entry.method() != Method::Nat || is_right(packet.bytes(), parsed) {
+            return None;
+        }
+        Some(match self.plan_in(entry, parsed) {
+            Outcome::Send(_) => Refusal::Drop(DropReason::IcmpChecksum),
+            Outcome::Refuse(refusal) => refusal,
+        })
     }
 
     /// Carries out what was found for an error of the client's side.
@@ -186,15 +206,22 @@ impl Director {
         to: &Translation,
         hook: Hook,
     ) -> Decision {
-        let Outcome::Send(Plan::Nat(plan)) = outcome else {
-            return self.send_in(packet, Meta { hook, ..Meta::default() }, parsed, outcome, server, connection);
+        let decision = if let Outcome::Send(Plan::Nat(plan)) = outcome {
+            packet.truncate(parsed.len);
+            if plan.decrement_ttl {
+                decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+            }
+            translate(packet.bytes_mut(), parsed, quote, to);
+            Decision::ToServer { server, connection, method: Method::Nat }
+        } else {
+            self.send_in(packet, Meta { hook, ..Meta::default() }, parsed, outcome, server, connection)
         };
-        packet.truncate(parsed.len);
-        if plan.decrement_ttl {
-            decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+        let is_sent = matches!(decision, Decision::ToServer { .. });
+        if is_sent && server != NONE && packet.len() > usize::from(self.servers.live(server).mtu) {
+            // An error never draws another: it may be cut, whatever it says.
+            ipv4::allow_fragments(packet.bytes_mut());
         }
-        translate(packet.bytes_mut(), parsed, quote, to);
-        Decision::ToServer { server, connection, method: Method::Nat }
+        decision
     }
 }
 

@@ -43,7 +43,9 @@ pub(crate) struct Arrival<'a> {
 impl Director {
     /// Whether connections are lent at all: not while anything but packets may change or look at each of them.
     pub(crate) fn lends(&self) -> bool {
-        self.gate == Gate::OPEN && !self.daemons.is_running() && self.settings.tunables.drop_entry == 0
+        // Without a service of its family a packet is not looked at, at a shard as at home.
+        let is_open = |gate: &Gate| *gate == Gate::OPEN || *gate == Gate::NO_SERVICE;
+        self.gates.iter().all(is_open) && !self.daemons.is_running() && self.settings.tunables.drop_entry == 0
     }
 
     /// The connections that a packet is about: those that have to be at home before it is processed here.
@@ -224,7 +226,7 @@ impl Director {
         let connections = (share + share / 4 + 64).min(config.connections);
         let config = Config { connections, events: 0, fragments: 0, ..config.clone() };
         let mut director = Self::new(config)?;
-        director.gate = Gate::OPEN;
+        director.gates = [Gate::OPEN; 2];
         // Headers of tunnels that leave at the same time should not be numbered alike.
         let first = (u64::from(shard) + 1) * (1 << 16) / (u64::from(shards) + 1);
         director.identification = u16::try_from(first).unwrap_or(0);
@@ -292,6 +294,7 @@ impl Director {
     pub(crate) fn learn_from(&mut self, home: &Self) {
         self.servers.copy_from(&home.servers);
         self.settings.clone_from(&home.settings);
+        self.gates = home.gates;
         let servers = home.servers.slots();
         if self.flows.counters.len() < servers {
             self.flows.counters.resize(servers, Default::default());

@@ -48,6 +48,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::process::BURST;
+use crate::addr::Family;
 use crate::config::{Admission, Config, Path, Tunables};
 use crate::conn::flows::Flows;
 use crate::conn::fragments::Fragments;
@@ -113,7 +114,8 @@ pub struct Director {
     sweep: Option<defend::Sweep>,
     dropped_entries: u64,
     daemons: Daemons,
-    gate: Gate,
+    /// For packets of IPv4, and of IPv6.
+    gates: [Gate; 2],
     /// The latest time seen.
     now: Instant,
     /// Identification of the next outer IPv4 header.
@@ -128,7 +130,7 @@ struct Gate(u8);
 
 impl Gate {
     const OPEN: Self = Self(0);
-    /// There never was a service.
+    /// There is no service of the packet's family.
     const NO_SERVICE: Self = Self(1 << 0);
     /// A synchronisation backup that leaves balancing to its master: only packets of servers are taken.
     const BACKUP_ONLY: Self = Self(1 << 1);
@@ -211,6 +213,15 @@ impl Settings {
         }
     }
 
+    /// Is this a source that no host has, so that a packet from it ends before it could be balanced? (IPv6 packets from the
+    /// unspecified address do not.)
+    fn is_impossible_source(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(a) => a.octets()[0] == 0 || a.is_multicast() || a.is_broadcast() || self.broadcast.contains(&a),
+            IpAddr::V6(a) => a.is_multicast(),
+        }
+    }
+
     /// The timeouts of a connection to a server.
     #[inline]
     fn timeouts_of(&self, server: u32, servers: &Servers) -> &Timeouts {
@@ -282,7 +293,7 @@ impl Director {
             sweep: None,
             dropped_entries: 0,
             daemons: Daemons::default(),
-            gate: Gate::NO_SERVICE,
+            gates: [Gate::NO_SERVICE; 2],
             now: Instant::ZERO,
             glances: Some(Glance::of_a_burst()),
             identification: 0,
@@ -299,10 +310,18 @@ impl Director {
     /// Settles, after a change to what it depends on, whether packets are simply taken.
     fn open_or_close(&mut self) {
         let (tunables, services) = (&self.settings.tunables, &self.control.services);
-        self.gate = Gate::OPEN
-            .with(Gate::NO_SERVICE, !services.is_enabled())
+        let gate = Gate::OPEN
             .with(Gate::BACKUP_ONLY, tunables.backup_only != 0 && self.daemons.backup.is_some())
             .with(Gate::SERVERS, tunables.nat_icmp_send != 0 || services.have_engine());
+        for family in [Family::V4, Family::V6] {
+            self.gates[family.index()] = gate.with(Gate::NO_SERVICE, !services.have(family));
+        }
+    }
+
+    /// What stands before packets of a family.
+    #[inline]
+    fn gate(&self, family: Family) -> Gate {
+        self.gates[family.index()]
     }
 }
 

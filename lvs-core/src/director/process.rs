@@ -9,20 +9,25 @@ use alloc::boxed::Box;
 
 use super::icmp::{ErrorCourse, is_icmp};
 use super::ipsec::IpsecCourse;
+use super::outbound::ServerCourse;
 use super::schedule::Scheduled;
+use super::track::change;
 use super::{Director, Gate};
+use crate::addr::Family;
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Flags, Side};
 use crate::conn::slab::NONE;
 use crate::event::Gone;
 use crate::flow::Protocol;
-use crate::proto::{sctp, tcp};
+use crate::proto::{Input, sctp, tcp};
 use crate::service::Method;
 use crate::service::server::{Servers, Standing};
 use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
 use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
+use crate::wire::transport::{self, TcpFlags};
+use crate::wire::{ipv4, ipv6};
 
 /// Packets that are looked ahead at: so many cache misses can be under way at once.
 pub(super) const BURST: usize = 64;
@@ -238,7 +243,7 @@ impl Director {
         if glance.refused.is_none() && matches!(parsed.shape, Shape::Whole | Shape::PortsOnly) {
             found = self.flows.table.find(glance.hash, &parsed.tuple, now);
             let done = match found {
-                _ if parsed.shape == Shape::PortsOnly || self.gate != Gate::OPEN => None,
+                _ if parsed.shape == Shape::PortsOnly || self.gate(parsed.tuple.family) != Gate::OPEN => None,
                 Some((slot, Side::Server)) => self.go_on(now, packet, meta, parsed, (slot, Side::Server), verdict),
                 Some((slot, Side::Client)) if meta.hook == Hook::Local && !self.daemons.is_master() => self
                     .go_on(now, packet, meta, parsed, (slot, Side::Client), verdict)
@@ -339,7 +344,7 @@ impl Director {
         parsed: &Parsed,
         found: Option<(u32, Side)>,
     ) -> Decision {
-        if self.gate != Gate::OPEN
+        if self.gate(parsed.tuple.family) != Gate::OPEN
             && let Some(decision) = self.at_gate(now, packet.bytes(), meta, parsed, found)
         {
             return decision;
@@ -363,7 +368,7 @@ impl Director {
         if let Some((slot, Side::Server)) = found {
             return self.reply(now, packet, meta, parsed, slot);
         }
-        if self.gate.contains(Gate::SERVERS)
+        if self.gate(parsed.tuple.family).contains(Gate::SERVERS)
             && let Some(decision) = self.decide_of_server(now, packet, meta, parsed)
         {
             return decision;
@@ -394,10 +399,11 @@ impl Director {
         parsed: &Parsed,
         found: Option<(u32, Side)>,
     ) -> Option<Decision> {
-        if self.gate.contains(Gate::NO_SERVICE) {
+        let gate = self.gate(parsed.tuple.family);
+        if gate.contains(Gate::NO_SERVICE) {
             return Some(Decision::Pass(PassReason::NotEnabled));
         }
-        if !self.gate.contains(Gate::BACKUP_ONLY) {
+        if !gate.contains(Gate::BACKUP_ONLY) {
             return None;
         }
         let is_taken = if parsed.shape == Shape::Fragment {
@@ -416,6 +422,8 @@ impl Director {
             not_balanced(parsed, meta.hook).is_some()
                 || meta.hook == Hook::Forward
                 || matches!(found, Some((_, Side::Server)))
+                || gate.contains(Gate::SERVERS)
+                    && !matches!(self.server_course(bytes, meta, parsed), ServerCourse::Nothing)
         };
         (!is_taken).then_some(Decision::Pass(PassReason::BackupOnly))
     }
@@ -450,6 +458,12 @@ impl Director {
     ) -> Decision {
         match self.connection_for(slot, parsed) {
             Followed::Keep => self.forward_in(now, packet, meta, parsed, slot),
+            course @ (Followed::End | Followed::Shadow) if self.is_watched(packet, meta, parsed, slot) => {
+                if course == Followed::End && self.flows.expire(slot, &mut self.servers, now, Gone::ServerGone) {
+                    self.offer_busy(now, slot);
+                }
+                Decision::Drop(DropReason::ServerGone)
+            }
             Followed::Drop => {
                 self.overhear_client(packet, meta, parsed, slot);
                 Decision::Drop(DropReason::ServerGone)
@@ -462,10 +476,12 @@ impl Director {
                 let decision = self.opening(now, packet, meta, parsed);
                 let why = if parsed.is_opening() { Gone::Replaced } else { Gone::ServerGone };
                 // It may have gone already, to make room in a full table.
-                if let Some(slot) = self.flows.table.slab.find(old)
-                    && self.flows.expire(slot, &mut self.servers, now, why)
-                {
-                    self.offer_busy(now, slot);
+                if let Some(slot) = self.flows.table.slab.find(old) {
+                    if self.is_reset_by_host(slot, meta, parsed, decision) {
+                        self.overhear_reset(now, slot, parsed.tuple.family);
+                    } else if self.flows.expire(slot, &mut self.servers, now, why) {
+                        self.offer_busy(now, slot);
+                    }
                 }
                 match decision {
                     Decision::Pass(PassReason::NotAnOpening) => Decision::Pass(PassReason::ConnectionEnded),
@@ -473,6 +489,37 @@ impl Director {
                 }
             }
         }
+    }
+
+    /// Is the packet that ends a connection passed to the host, which answers with a reset? Where addresses are not
+    /// translated that looks like the server's.
+    fn is_reset_by_host(&self, slot: u32, meta: Meta, parsed: &Parsed, decision: Decision) -> bool {
+        let (destination, family) = (parsed.tuple.destination, parsed.tuple.family);
+        // On a connection to a server here, which the packet has opened, the reset is that one's.
+        let entry = self.flows.table.slab.get(slot);
+        matches!(decision, Decision::Pass(reason) if reason != PassReason::LocalServer)
+            && parsed.is_tcp()
+            && !parsed.tcp_flags.rst()
+            && entry.method() != Method::Nat
+            && !self.is_cut_off(entry.server)
+            && !meta.from_host
+            && (self.settings.local.is_empty() || self.is_own(destination, family))
+    }
+
+    /// A reset of the host's leaves before the kernel has ended the connection: it lives on, closed.
+    fn overhear_reset(&mut self, now: Instant, slot: u32, family: Family) {
+        let len = match family {
+            Family::V4 => ipv4::MIN_LEN,
+            Family::V6 => ipv6::LEN,
+        };
+        let entry = self.flows.table.slab.get_mut(slot);
+        entry.flags.clear(Flags::NO_OUTPUT);
+        let (server, state) =
+            (entry.server, tcp::next(entry.state, Input::Server, TcpFlags::RST, self.settings.secure_tcp));
+        entry.timeout_ms = self.settings.timeouts_of(server, &self.servers).tcp_ms(state);
+        change(entry, state, tcp::is_active(state), false, &mut self.servers);
+        self.flows.touch(slot, now);
+        self.count_out(server, len + transport::TCP_MIN_LEN);
     }
 
     /// What becomes of the connection that a client's packet belongs to.

@@ -162,7 +162,11 @@ impl Director {
                 return Err(Refusal::Pass(reason));
             }
         }
-        slot.ok_or(Refusal::Pass(PassReason::NoService))
+        let slot = slot.ok_or(Refusal::Pass(PassReason::NoService))?;
+        if self.settings.is_impossible_source(parsed.tuple.source.to_ip(parsed.tuple.family)) {
+            return Err(Refusal::Drop(DropReason::BadSource));
+        }
+        Ok(slot)
     }
 
     /// The exceptions: packets that are never scheduled although they are for a service.

@@ -87,6 +87,7 @@ impl Director {
         let started = service.start_scheduler(&self.servers, now);
         if started.is_err() {
             self.control.services.remove(id.slot);
+            self.open_or_close();
             return Err(ControlError::TooManyServers);
         }
         let next = service.scheduler.as_ref().and_then(|scheduler| scheduler.next_tick());
@@ -195,7 +196,8 @@ impl Director {
     }
 
     /// Removes a service, as `ipvsadm -D`. Its connections live on until they time out; their packets to the server are
-    /// dropped meanwhile, or ended, as `expire_nodest_conn` says.
+    /// dropped meanwhile, or ended, as `expire_nodest_conn` says. Without any service of their family, packets are not looked
+    /// at any more, those from servers included: all are passed.
     ///
     /// ```
     /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};

@@ -323,9 +323,12 @@ impl Director {
         if self.is_cut_off(entry.server) {
             return self.cut_off(now, packet, parsed, slot, Side::Server);
         }
-        let plan = plan_out(entry);
         let helped;
-        let parsed = if entry.flags.contains(Flags::HELPED) {
+        let (plan, flags) = (plan_out(entry), entry.flags);
+        if flags.intersects(Flags::DATA) {
+            self.overhear_data(packet, meta, parsed, slot);
+        }
+        let parsed = if flags.contains(Flags::HELPED) {
             match self.help_server(now, packet, meta, parsed, slot) {
                 Ok(changed) => helped = changed,
                 Err(reason) => return Decision::Drop(reason),

@@ -36,6 +36,8 @@ pub(crate) struct Services {
     addresses: HashMap<(IpAddr, u8), u32, HashKey>,
     /// How many have a persistence engine.
     engines: u32,
+    /// How many there are of IPv4, and of IPv6.
+    families: [u32; 2],
     /// True from the first service on, for ever.
     enabled: bool,
 }
@@ -52,12 +54,18 @@ impl Services {
             wildcards: 0,
             ftp: 0,
             engines: 0,
+            families: [0; 2],
             enabled: false,
         }
     }
 
     pub(crate) const fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// True while there is a service of a family.
+    pub(crate) const fn have(&self, family: Family) -> bool {
+        self.families[family.index()] > 0
     }
 
     /// True while a service has a persistence engine.
@@ -163,6 +171,7 @@ impl Services {
         by(&mut self.wildcards, spec.key.port() == 0);
         by(&mut self.ftp, spec.key.port() == FTP_PORT);
         by(&mut self.engines, spec.engine.is_some());
+        by(&mut self.families[spec.key.family().index()], true);
         if let ServiceKey::Address { protocol, address } = spec.key {
             count_one(&mut self.addresses, (address.ip(), protocol.number()), added);
         }

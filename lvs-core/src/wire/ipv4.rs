@@ -39,6 +39,16 @@ pub(crate) fn refresh_checksum(header: &mut [u8], len: usize) {
     put16(header, CHECKSUM, checksum);
 }
 
+/// Takes "don't fragment" out of an IPv4 header; a header of IPv6 stays as it is.
+pub(crate) fn allow_fragments(header: &mut [u8]) {
+    let word = be16(header, FRAGMENT);
+    if header.first().is_some_and(|first| first >> 4 == 4) && word & DONT_FRAGMENT != 0 {
+        put16(header, FRAGMENT, word & !DONT_FRAGMENT);
+        let len = usize::from(header[0] & 0x0f) * 4;
+        refresh_checksum(header, len);
+    }
+}
+
 /// A header of 20 bytes without options, checksum included.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {

@@ -17,6 +17,8 @@ pub(crate) const UDP_CHECKSUM: usize = 6;
 pub(crate) struct TcpFlags(pub(crate) u8);
 
 impl TcpFlags {
+    pub(crate) const RST: Self = Self(0x04);
+
     pub(crate) const fn fin(self) -> bool {
         self.0 & 0x01 != 0
     }

@@ -12,6 +12,9 @@ use super::packet::{
 };
 use crate::{Direction, Director, Path, Verdict};
 
+/// An IPv6 packet with nothing in it.
+const NO_NEXT_HEADER: u8 = 59;
+
 /// One interface.
 #[derive(Debug)]
 struct Interface {
@@ -249,7 +252,7 @@ pub(super) fn answers_passed(fields: &Fields, packet: &[u8], answers: &[Vec<u8>]
         (UDP, _) => Wanted::Error([1, 4], 0),
         (ICMP, Some(8)) => Wanted::Echo(0),
         (ICMPV6, Some(128)) => Wanted::Echo(129),
-        (ICMP | ICMPV6, _) => Wanted::Nothing,
+        (ICMP | ICMPV6 | NO_NEXT_HEADER, _) => Wanted::Nothing,
         _ if fields.source.is_ipv4() => Wanted::Error([3, 2], 0),
         _ => Wanted::Error([4, 1], fields.protocol_at),
     };
@@ -261,6 +264,19 @@ pub(super) fn answers_passed(fields: &Fields, packet: &[u8], answers: &[Vec<u8>]
     };
     let seen: Vec<String> = answers.iter().map(|answer| describe(answer)).collect();
     if right { Ok(()) } else { Err(std::format!("{} by the host, not {seen:?}", wanted.name())) }
+}
+
+/// What the host answers to a packet for one of its own addresses, where nobody listens.
+pub(super) fn answer_of(packet: &[u8]) -> Option<Vec<u8>> {
+    let fields = Fields::read(packet)?;
+    let is_reset = packet.get(fields.transport + 13).is_some_and(|flags| flags & 4 != 0);
+    let unreachable = if fields.source.is_ipv4() { [3, 3] } else { [1, 4] };
+    match fields.protocol {
+        _ if is_damaged(&fields, packet) => None,
+        TCP if !is_reset => reset_for(&fields, packet),
+        UDP => Some(error_for(&fields, packet, unreachable, 0, fields.destination)),
+        _ => None,
+    }
 }
 
 /// Is this the host's error about a packet, of a type and code, and with this second word?

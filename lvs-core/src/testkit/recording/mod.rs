@@ -27,12 +27,12 @@ use std::vec::Vec;
 
 use serde_json::Value;
 
-use self::host::{Host, Way, answers_passed, is_host_error};
+use self::host::{Host, Way, answer_of, answers_passed, is_host_error};
 use self::late::Late;
 use self::listing::Compared;
 use self::packet::{
-    Fields, ICMP, ICMPV6, Part, TCP, UDP, describe, error_for, from_hex, header_is_right, inner, one_hop_on,
-    reassemble, without_atomic_header,
+    Fields, ICMP, ICMPV6, Part, TCP, UDP, describe, error_for, from_hex, header_is_right, inner, is_icmp_error,
+    one_hop_on, reassemble, without_atomic_header,
 };
 use self::parts::{Key, Parts, Whole};
 use self::sync::Sync;
@@ -541,6 +541,7 @@ impl Player {
                 }
                 self.same_frame(&ours, reply.next_hop, frames, "answered")
             }
+            Verdict::Forward(out) if self.host.owns(out.next_hop) => self.taken_by_host(&after, frames, now),
             Verdict::Forward(out) => {
                 let mut ours = after;
                 if out.method == Method::Tun && out.direction == Direction::ToServer {
@@ -561,6 +562,9 @@ impl Player {
         now: Instant,
     ) -> Compared {
         let Some(fields) = Fields::read(packet) else { return Err((shown(frames), "unreadable".to_string())) };
+        if is_icmp_error(packet) {
+            return nothing_left(frames);
+        }
         if !self.host.owns(fields.source) {
             return refused_by_host(&fields, packet, (kind, word), frames);
         }
@@ -618,6 +622,30 @@ impl Player {
         answers_passed(fields, packet, &answers)
             .and_then(|()| if well_sent { Ok(()) } else { Err("back where the packet came from".to_string()) })
             .map_err(|wanted| (shown(frames), wanted))
+    }
+
+    /// The host is the receiver of what the director sends on; what it answers passes the director on its way out.
+    fn taken_by_host(&mut self, packet: &[u8], frames: &[Frame], now: Instant) -> Compared {
+        let Some(answer) = answer_of(packet) else { return nothing_left(frames) };
+        let mut buffer = vec_with_room(&answer);
+        let mut held = Packet::new(&mut buffer, HEADROOM, answer.len()).expect("made with room");
+        let meta = Meta { from_host: true, ..Meta::default() };
+        let verdict = self.director.process(now, &mut held, meta);
+        let mut ours = held.bytes().to_vec();
+        if let [frame] = frames
+            && frame.bytes.len() == ours.len()
+            && header_is_right(&frame.bytes)
+            && frame.bytes[0] >> 4 == ours[0] >> 4
+            && (ours[0] >> 4 == 6 || !packet::has_dont_fragment(&ours))
+        {
+            packet::take_over_random_header(&mut ours, &frame.bytes);
+        }
+        match (Fields::read(&ours), verdict) {
+            (Some(fields), Verdict::Forward(_) | Verdict::Pass(_)) => {
+                self.same_frame(&ours, fields.destination, frames, "answered by the host")
+            }
+            _ => nothing_left(frames),
+        }
     }
 
     /// What the host itself answers as a real server passes the director on its way out.

@@ -200,9 +200,13 @@ pub(super) fn inner(bytes: &[u8]) -> Option<Vec<u8>> {
 /// front of a tunnel packet.
 pub(super) fn without_atomic_header(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    if bytes.len() >= 48 && bytes[0] >> 4 == 6 && bytes[6] == IPV6_FRAGMENT {
-        bytes[6] = bytes[40];
-        bytes.drain(40..48);
+    if let Some(fields) = Fields::read(&bytes)
+        && bytes[0] >> 4 == 6
+        && fields.protocol == IPV6_FRAGMENT
+        && bytes.len() >= fields.transport + 8
+    {
+        bytes[usize::from(fields.protocol_at)] = bytes[fields.transport];
+        bytes.drain(fields.transport..fields.transport + 8);
         let len = u16::try_from(bytes.len() - 40).expect("a packet");
         put16(&mut bytes, 4, len);
     }
@@ -352,6 +356,15 @@ pub(super) fn error_for(fields: &Fields, packet: &[u8], kind: [u8; 2], word: u16
     let checksum = if source.is_ipv4() { !sum(&error) } else { !transport_sum(source, fields.source, ICMPV6, &error) };
     put16(&mut error, 2, checksum);
     from_host(source, fields.source, tos, false, protocol, &error)
+}
+
+/// Is this an ICMP error, which draws no other?
+pub(super) fn is_icmp_error(packet: &[u8]) -> bool {
+    Fields::read(packet).is_some_and(|fields| match (fields.protocol, packet.get(fields.transport)) {
+        (ICMP, Some(kind)) => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        (ICMPV6, Some(&kind)) => kind < 128,
+        _ => false,
+    })
 }
 
 /// Equal, but for what the kernel draws at random for packets of its own.
