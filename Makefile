@@ -8,7 +8,11 @@ VENV := target/venv
 # Families of recordings that agree with the kernel in every step.
 FAMILIES = sched tcp timeouts lookup forwarding persistence policies sctp icmp statistics listings sync-master sync-backup sync-ours ftp fragments tunnel-errors control sip defence bypass ipsec
 
-.PHONY: test test-python test-python-if-there model lint bench bench-quick instructions doc tools
+PREFIX ?= /usr/local
+# The release of cargo-c for the Rust of this project's tests; others want another Rust.
+CARGO_C_VERSION ?= 0.10.24
+
+.PHONY: install-c cargo-c test test-python test-python-if-there model lint bench bench-quick instructions doc tools
 
 test: tools lint
 	PROPTEST_RNG_SEED=1 $(CARGO) test --workspace --locked
@@ -58,17 +62,28 @@ instructions:
 doc:
 	$(CARGO) doc --workspace --no-deps --all-features
 
-# What a fresh Debian machine with Rust may lack: a second opinion on checksums in captures, a counter of instructions.
-# The tests do without them.
+# The C library: header, shared and static library, lvs.pc and a CMake package, below PREFIX. With cargo-c, which is
+# installed if it is not there; where it is, the tests install and use the library, too.
+install-c: cargo-c
+	$(CARGO) cinstall --locked $(if $(DEBUG),--debug,--release) --manifest-path lvs-ffi/Cargo.toml \
+	  --prefix $(PREFIX) --libdir $(PREFIX)/lib $(if $(DESTDIR),--destdir $(DESTDIR))
+
+cargo-c:
+	@$(CARGO) cinstall --version >/dev/null 2>&1 || { \
+	  echo "note: installing cargo-c $(CARGO_C_VERSION), which takes several minutes, once"; \
+	  $(CARGO) install cargo-c --version $(CARGO_C_VERSION) --locked --debug; }
+
+# What a fresh Debian machine with Rust may lack: Python, a second opinion on checksums in captures, a counter of
+# instructions, what the C library is used with. The tests do without them, and say so.
+APT = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+
 tools:
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv python3-pip >/dev/null; } || true
-	@command -v tshark >/dev/null || command -v tcpdump >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends tcpdump >/dev/null; }; } || \
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { $(APT) python3 python3-venv python3-pip >/dev/null; } || true
+	@command -v tshark >/dev/null || command -v tcpdump >/dev/null || { $(APT) tcpdump >/dev/null; } || \
 	  echo "note: neither tshark nor tcpdump: their check of captures is left out"
-	@command -v valgrind >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends valgrind >/dev/null; }; } || \
+	@command -v valgrind >/dev/null || { $(APT) valgrind >/dev/null; } || \
 	  echo "note: no valgrind: instructions are not counted"
+	@{ command -v gcc && command -v g++ && command -v clang && command -v cmake && pkg-config --exists libpcap libdpdk; } \
+	  >/dev/null 2>&1 || { $(APT) gcc g++ clang cmake make pkg-config libpcap-dev libdpdk-dev >/dev/null; } || \
+	  echo "note: not all of gcc, g++, clang, cmake, libpcap-dev, libdpdk-dev: some tests of the C library are left out"

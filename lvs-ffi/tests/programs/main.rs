@@ -3,6 +3,7 @@
 
 mod build;
 mod examples;
+mod install;
 mod layout;
 mod nulls;
 mod recordings;
