@@ -36,9 +36,7 @@ use self::packet::{
 };
 use self::parts::{Key, Parts, Whole};
 use self::sync::Sync;
-use crate::{
-    Command, Config, Direction, Director, Hook, Instant, Meta, Method, Packet, PassReason, Verdict, parse_line,
-};
+use crate::{Command, Config, Direction, Director, Hook, Instant, Meta, Method, Packet, Verdict, parse_line};
 
 /// What playing a recording came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -524,7 +522,7 @@ impl Player {
         match verdict {
             Verdict::Drop(reason) => nothing_left(frames).map_err(|(e, _)| (e, format!("dropped: {reason}"))),
             Verdict::Pass(reason) => {
-                if is_ours && reason == PassReason::LocalServer {
+                if is_ours {
                     frames.iter().for_each(|frame| self.leave(&frame.bytes, now));
                 }
                 self.compare_passed(&fields, &packet, is_ours, frames)
@@ -648,7 +646,7 @@ impl Player {
         }
     }
 
-    /// What the host itself answers as a real server passes the director on its way out.
+    /// What the host itself answers passes the director on its way out: it may look like a real server's, or be one's.
     fn leave(&mut self, answer: &[u8], now: Instant) {
         let mut buffer = answer.to_vec();
         let meta = Meta { from_host: true, ..Meta::default() };
