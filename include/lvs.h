@@ -3,10 +3,10 @@
  *
  * Names. Everything begins with lvs_ or LVS_. A function is named after its first parameter.
  *
- * Ownership. lvs_director_new gives a handle, lvs_director_free takes it back; nothing else changes hands. Services,
- * servers and connections have ids, which are values and find nothing once what they name is gone. Texts go in as pointer
- * and length, in UTF-8, and need no end mark. Texts come out static, or into a buffer of the caller's, with a zero byte
- * behind them.
+ * Ownership. lvs_director_new and lvs_shared_new give a handle, lvs_director_free and lvs_shared_free take it back;
+ * nothing else changes hands. Services, servers and connections have ids, which are values and find nothing once what
+ * they name is gone. Texts go in as pointer and length, in UTF-8, and need no end mark. Texts come out static, or into a
+ * buffer of the caller's, with a zero byte behind them.
  *
  * Results. What can fail returns lvs_status, and LVS_OK is 0. Other results come through pointers, the last
  * parameters, and are written only on LVS_OK unless the function says otherwise.
@@ -16,8 +16,7 @@
  *
  * Pointers. Each is NULL, or points to what its type says, for as long as the call lasts, and nothing else writes there
  * meanwhile. Where results or text are written, nothing else may read. NULL is answered with LVS_ERR_NULL unless the
- * function allows it; an array or a text may be NULL if it is empty. A director is one that lvs_director_new gave and
- * lvs_director_free has not taken.
+ * function allows it; an array or a text may be NULL if it is empty. A handle is one that was given and not taken back.
  *
  * Numbers. Those that stand for something are checked on their way in, and keep their meaning from version to version.
  * Ports and marks are numbers, not in network byte order.
@@ -26,10 +25,11 @@
  * can only be freed. The process goes on.
  *
  * Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
- * between threads.
+ * between threads. lvs_director is for one thread at a time, lvs_shared for any number: it has the verbs of lvs_director
+ * that a dataplane needs while it runs, and lends the whole director for the rest.
  *
- * Callbacks. Only the functions that walk, and a scheduler of one's own, call back: in the thread of the call, before it
- * returns, with the user pointer that they were given. From there the same director answers LVS_ERR_BUSY.
+ * Callbacks. Only the functions that walk or lend, and a scheduler of one's own, call back: in the thread of the call,
+ * before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY.
  *
  * Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock.
  *
@@ -533,6 +533,9 @@ typedef enum lvs_weights {
 /* One load balancer: services, servers, connections, and the packet path. */
 typedef struct lvs_director lvs_director;
 
+/* One load balancer for several threads: each call may be made by any thread at any time. */
+typedef struct lvs_shared lvs_shared;
+
 /* An address, and a port where one belongs to it. All bytes 0 is no address. */
 typedef struct lvs_address {
   /* 4 or 6; 0 for none. */
@@ -979,6 +982,9 @@ typedef struct lvs_service_options {
   const struct lvs_timeouts *timeouts;
 } lvs_service_options;
 
+/* Is lent a director for as long as the call lasts. */
+typedef void (*lvs_shared_visitor)(struct lvs_director *director, void *user);
+
 /* A director as a whole. */
 typedef struct lvs_stats {
   /* sizeof(lvs_stats), put there by the caller. */
@@ -1393,6 +1399,137 @@ lvs_status lvs_director_each_service(const struct lvs_director *director, lvs_se
 lvs_status lvs_director_set_service_options(struct lvs_director *director,
                                             struct lvs_service_id service,
                                             const struct lvs_service_options *options);
+
+/* Builds a director for several threads, of so many shards: one for each thread that brings packets is right; 0 counts
+ * as 1, and more than 1024 as 1024. Everything else is as for lvs_director_new. Thread-safe. */
+lvs_status lvs_shared_new(const struct lvs_config *config, size_t shards, struct lvs_shared **out);
+
+/* Frees a director, or does nothing for NULL and from within a callback of its own. No call of another thread may be
+ * under way. One thread at a time per handle. */
+void lvs_shared_free(struct lvs_shared *shared);
+
+/* Processes packets in order, as lvs_director_process does, at a shard: each thread its own. A number that is too large
+ * goes round.
+ *
+ * Any packet may be brought to any shard: the answer is the same. It is fast where the packets of one flow, its replies
+ * included, come to the same one: lvs_shared_shard_of tells which. Thread-safe. */
+lvs_status lvs_shared_process(const struct lvs_shared *shared,
+                              size_t shard,
+                              uint64_t now_ns,
+                              const struct lvs_packet *packets,
+                              struct lvs_result *results,
+                              size_t count);
+
+/* Writes the shard that each packet's flow belongs to, replies and errors about it included. Network cards that hash
+ * addresses and ports alike in both directions may spare one this for services by direct routing and tunnels; replies of
+ * NAT servers show another address than requests. Records are checked as for lvs_director_process. Thread-safe. */
+lvs_status lvs_shared_shard_of(const struct lvs_shared *shared,
+                               const struct lvs_packet *packets,
+                               uint32_t *shards,
+                               size_t count);
+
+/* Lets time pass, as lvs_director_advance. One thread of several is enough to call it. Thread-safe. */
+lvs_status lvs_shared_advance(const struct lvs_shared *shared, uint64_t now_ns, size_t budget, bool *more);
+
+/* Writes when lvs_shared_advance has something to do next, as lvs_director_next_deadline. Thread-safe. */
+lvs_status lvs_shared_next_deadline(const struct lvs_shared *shared, uint64_t *out_ns);
+
+/* Stops all threads and lends act the whole director, for what has no function of its own here: every function of
+ * lvs_director may be called with it, but lvs_director_free, which does nothing. From there this shared director answers
+ * LVS_ERR_BUSY. Thread-safe. */
+lvs_status lvs_shared_with(const struct lvs_shared *shared, lvs_shared_visitor act, void *user);
+
+/* Carries out one line of ipvsadm, as lvs_director_run. Lines that change something hold for every packet that is looked
+ * at after them. Thread-safe. */
+lvs_status lvs_shared_run(const struct lvs_shared *shared,
+                          const char *line,
+                          size_t line_length,
+                          char *out,
+                          size_t capacity,
+                          size_t *needed);
+
+/* Carries out a text of such lines, as lvs_director_load. Thread-safe. */
+lvs_status lvs_shared_load(const struct lvs_shared *shared,
+                           const char *text,
+                           size_t text_length,
+                           uint32_t *error_line,
+                           uint32_t *error_column);
+
+/* Makes the rules what a text says, as lvs_director_apply. Thread-safe. */
+lvs_status lvs_shared_apply(const struct lvs_shared *shared,
+                            const char *text,
+                            size_t text_length,
+                            struct lvs_applied *done,
+                            uint32_t *error_line,
+                            uint32_t *error_column);
+
+/* Writes why a call was refused the last time, as lvs_director_last_error: whatever thread made it. Thread-safe. */
+lvs_status lvs_shared_last_error(const struct lvs_shared *shared, char *out, size_t capacity, size_t *needed);
+
+/* Adds a service, as lvs_director_add_service. Thread-safe. */
+lvs_status lvs_shared_add_service(const struct lvs_shared *shared,
+                                  const struct lvs_service *service,
+                                  struct lvs_service_id *out);
+
+/* Gives a service another description, as lvs_director_edit_service. Thread-safe. */
+lvs_status lvs_shared_edit_service(const struct lvs_shared *shared,
+                                   const struct lvs_service *service,
+                                   struct lvs_service_id *out);
+
+/* Removes a service, as lvs_director_remove_service. Thread-safe. */
+lvs_status lvs_shared_remove_service(const struct lvs_shared *shared, struct lvs_service_id service);
+
+/* Adds a server to a service, as lvs_director_add_server. Thread-safe. */
+lvs_status lvs_shared_add_server(const struct lvs_shared *shared,
+                                 struct lvs_service_id service,
+                                 const struct lvs_server *server,
+                                 struct lvs_server_id *out);
+
+/* Gives a server another description, as lvs_director_edit_server. Thread-safe. */
+lvs_status lvs_shared_edit_server(const struct lvs_shared *shared,
+                                  struct lvs_service_id service,
+                                  const struct lvs_server *server,
+                                  struct lvs_server_id *out);
+
+/* Removes a server from a service, as lvs_director_remove_server. Thread-safe. */
+lvs_status lvs_shared_remove_server(const struct lvs_shared *shared,
+                                    struct lvs_service_id service,
+                                    const struct lvs_address *address);
+
+/* Writes the description of a server and what has become of it, as lvs_director_server. Thread-safe. */
+lvs_status lvs_shared_server(const struct lvs_shared *shared,
+                             struct lvs_server_id id,
+                             struct lvs_server *server,
+                             struct lvs_server_info *info);
+
+/* Writes what a server has counted up to this moment, as lvs_director_server_counters. Thread-safe. */
+lvs_status lvs_shared_server_counters(const struct lvs_shared *shared,
+                                      struct lvs_server_id id,
+                                      struct lvs_counters *out);
+
+/* Drains a server, as lvs_director_drain. Thread-safe. */
+lvs_status lvs_shared_drain(const struct lvs_shared *shared, struct lvs_server_id server, const struct lvs_drain *how);
+
+/* Ends a drain, as lvs_director_undrain. Thread-safe. */
+lvs_status lvs_shared_undrain(const struct lvs_shared *shared, struct lvs_server_id server);
+
+/* Takes events out of the queue, as lvs_director_poll_events. Thread-safe. */
+lvs_status lvs_shared_poll_events(const struct lvs_shared *shared,
+                                  struct lvs_event *events,
+                                  size_t capacity,
+                                  size_t *count);
+
+/* Says what lvs_shared_process would do with a packet and why, as lvs_director_explain. Thread-safe. */
+lvs_status lvs_shared_explain(const struct lvs_shared *shared,
+                              uint64_t now_ns,
+                              const struct lvs_packet *packet,
+                              struct lvs_result *result,
+                              char *out,
+                              size_t capacity,
+                              size_t *needed);
+
+/* Writes all counts in the text format of Prometheus, as lvs_director_metrics. Thread-safe. */
+lvs_status lvs_shared_metrics(const struct lvs_shared *shared, char *out, size_t capacity, size_t *needed);
 
 /* Writes what there is to know of the director as a whole; put the size into *out first. One thread at a time per
  * handle. */

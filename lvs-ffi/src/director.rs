@@ -262,7 +262,7 @@ pub unsafe extern "C" fn lvs_director_last_error(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (handle, out, needed) =
             unsafe { (lvs_director::borrow(director)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?) };
-        ptr::put_text(&handle.last_error, out, needed)
+        ptr::put_text(&handle.notes.last_error, out, needed)
     })
 }
 

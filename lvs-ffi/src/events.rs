@@ -1,6 +1,7 @@
 //! What happened: made, gone, overloaded, drained.
 
 use core::ffi::{CStr, c_char};
+use core::mem::MaybeUninit;
 
 use lvs_core::{ConnectionEvent, Event, Gone};
 
@@ -147,18 +148,23 @@ pub unsafe extern "C" fn lvs_director_poll_events(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (mut handle, events, count) =
             unsafe { (lvs_director::borrow(director)?, ptr::array_out(events, capacity)?, ptr::output(count)?) };
-        let mut taken = 0;
-        while taken < events.len()
-            && let Some(event) = handle.director.poll_event()
-        {
-            if let Some(event) = lvs_event::of(&event) {
-                events[taken].write(event);
-                taken += 1;
-            }
-        }
-        count.write(taken);
+        count.write(take_events(events, || handle.director.poll_event()));
         Ok(())
     })
+}
+
+/// Writes events as long as there are some, and room for them: how many.
+pub(crate) fn take_events(events: &mut [MaybeUninit<lvs_event>], mut poll: impl FnMut() -> Option<Event>) -> usize {
+    let mut taken = 0;
+    while taken < events.len()
+        && let Some(event) = poll()
+    {
+        if let Some(event) = lvs_event::of(&event) {
+            events[taken].write(event);
+            taken += 1;
+        }
+    }
+    taken
 }
 
 /// The name of one of LVS_GONE_*, such as "expired"; "unknown" for other numbers. Thread-safe.

@@ -43,7 +43,7 @@ pub unsafe extern "C" fn lvs_director_explain(
     })
 }
 
-const fn unknown(packet: &lvs_packet) -> lvs_result {
+pub(crate) const fn unknown(packet: &lvs_packet) -> lvs_result {
     lvs_result {
         verdict: LVS_VERDICT_UNKNOWN,
         reason: 0,

@@ -1,11 +1,14 @@
-//! The handle: what a `lvs_director` pointer points to, how it comes, goes and is borrowed.
+//! The handles: what a `lvs_director` and a `lvs_shared` pointer points to, how they come, go and are borrowed.
 
-use core::cell::{RefCell, RefMut};
+use core::cell::{Cell, RefCell, RefMut};
 use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
+use core::ptr::{NonNull, null};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::panicking;
 
-use lvs_core::Director;
+use lvs_core::{Director, SharedDirector};
 
 use crate::lvs_status::{self, LVS_ERR_BUSY, LVS_ERR_INTERNAL, LVS_ERR_NULL};
 use crate::lvs_sync_message;
@@ -17,16 +20,22 @@ pub struct lvs_director(RefCell<Inner>);
 /// What is borrowed for a call.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) director: Director,
-    /// What `lvs_director_last_error` answers.
-    pub(crate) last_error: String,
-    /// A message of synchronisation that did not fit into the buffer of the caller's.
-    pub(crate) unsent: Option<(lvs_sync_message, Vec<u8>)>,
+    pub(crate) director: Held,
+    pub(crate) notes: Notes,
     /// True after a panic within a call: what it left behind is not to be trusted.
     poisoned: bool,
 }
 
-impl Inner {
+/// What is kept beside a director for its next calls.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// Why a call was refused the last time.
+    pub(crate) last_error: String,
+    /// A message of synchronisation that did not fit into the buffer of the caller's.
+    pub(crate) unsent: Option<(lvs_sync_message, Vec<u8>)>,
+}
+
+impl Notes {
     /// Notes why a call is refused.
     pub(crate) fn refuse<'e, E: Display>(&mut self, error: &'e E) -> lvs_status
     where
@@ -37,20 +46,77 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Notes why a call is refused.
+    pub(crate) fn refuse<'e, E: Display>(&mut self, error: &'e E) -> lvs_status
+    where
+        lvs_status: From<&'e E>,
+    {
+        self.notes.refuse(error)
+    }
+}
+
+/// A director of the handle's own, or one that is lent to it for a call.
+#[derive(Debug)]
+pub(crate) struct Held {
+    director: NonNull<Director>,
+    is_own: bool,
+}
+
+impl Held {
+    fn own(director: Director) -> Self {
+        Self { director: NonNull::from(Box::leak(Box::new(director))), is_own: true }
+    }
+}
+
+impl Deref for Held {
+    type Target = Director;
+    fn deref(&self) -> &Director {
+        // SAFETY: a box of its own, or borrowed for longer than the handle lives (`lvs_director::lend`).
+        unsafe { self.director.as_ref() }
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut Director {
+        // SAFETY: as above, and mutably.
+        unsafe { self.director.as_mut() }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.is_own {
+            // SAFETY: leaked from a box when it was made, and nobody else has it.
+            drop(unsafe { Box::from_raw(self.director.as_ptr()) });
+        }
+    }
+}
+
 impl lvs_director {
     /// Gives a new handle to the caller.
     pub(crate) fn give(director: Director) -> *mut Self {
-        let inner = Inner { director, last_error: String::new(), unsent: None, poisoned: false };
+        let inner = Inner { director: Held::own(director), notes: Notes::default(), poisoned: false };
         Box::into_raw(Box::new(Self(RefCell::new(inner))))
     }
 
-    /// Takes a handle back and frees it; null is nothing, and so is one that is in the midst of a call.
+    /// A handle for as long as `act` runs, for a director that is somebody else's. Tells whether it got poisoned.
+    fn lend(director: &mut Director, notes: Notes, act: impl FnOnce(*mut Self)) -> (Notes, bool) {
+        let held = Held { director: NonNull::from(director), is_own: false };
+        let mut handle = Self(RefCell::new(Inner { director: held, notes, poisoned: false }));
+        act(&raw mut handle);
+        let Inner { notes, poisoned, .. } = handle.0.into_inner();
+        (notes, poisoned)
+    }
+
+    /// Takes a handle back and frees it; null is nothing, and so is one that is lent or in the midst of a call.
     ///
     /// # Safety
     /// Null, or from [`give`](Self::give) and not taken back before; no other thread borrows it.
     pub(crate) unsafe fn take(handle: *mut Self) {
         // SAFETY: null, or a live handle: the caller's promise.
-        let is_free = unsafe { handle.as_ref() }.is_some_and(|handle| handle.0.try_borrow_mut().is_ok());
+        let is_free = unsafe { handle.as_ref() }
+            .is_some_and(|handle| handle.0.try_borrow().is_ok_and(|inner| inner.director.is_own));
         if is_free {
             // SAFETY: not null, so a box that was given away and that nobody else has: the caller's promise, and the
             // look above.
@@ -95,6 +161,100 @@ impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         if panicking() && !self.unwinding {
             self.inner.poisoned = true;
+        }
+    }
+}
+
+/// One load balancer for several threads: each call may be made by any thread at any time.
+#[derive(Debug)]
+pub struct lvs_shared {
+    pub(crate) director: SharedDirector,
+    notes: Mutex<Notes>,
+    poisoned: AtomicBool,
+}
+
+thread_local! {
+    /// The shared director that this thread is within.
+    static WITHIN: Cell<*const lvs_shared> = const { Cell::new(null()) };
+}
+
+impl lvs_shared {
+    /// Gives a new handle to the caller.
+    pub(crate) fn give(director: SharedDirector) -> *mut Self {
+        let (notes, poisoned) = (Mutex::new(Notes::default()), AtomicBool::new(false));
+        Box::into_raw(Box::new(Self { director, notes, poisoned }))
+    }
+
+    /// Takes a handle back and frees it; null is nothing, and so is one that this thread is within.
+    ///
+    /// # Safety
+    /// Null, or from [`give`](Self::give) and not taken back before; no other thread borrows it.
+    pub(crate) unsafe fn take(handle: *mut Self) {
+        if !handle.is_null() && WITHIN.get() != handle {
+            // SAFETY: not null, so a box that was given away and that nobody else has: the caller's promise.
+            drop(unsafe { Box::from_raw(handle) });
+        }
+    }
+
+    /// Borrows a handle for one call. A callback that calls its own director finds it busy, and does not wait for itself.
+    ///
+    /// # Safety
+    /// Null, or from [`give`](Self::give) and not taken back during `'a`.
+    pub(crate) unsafe fn borrow<'a>(handle: *const Self) -> Result<Visit<'a>, lvs_status> {
+        // SAFETY: null, or a live handle: the caller's promise.
+        let handle = unsafe { handle.as_ref() }.ok_or(LVS_ERR_NULL)?;
+        if WITHIN.get() == handle {
+            return Err(LVS_ERR_BUSY);
+        }
+        if handle.poisoned.load(Ordering::Relaxed) {
+            return Err(LVS_ERR_INTERNAL);
+        }
+        Ok(Visit { handle, outer: WITHIN.replace(handle), unwinding: panicking() })
+    }
+
+    /// Notes why a call is refused.
+    pub(crate) fn refuse<'e, E: Display>(&self, error: &'e E) -> lvs_status
+    where
+        lvs_status: From<&'e E>,
+    {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).refuse(error)
+    }
+
+    /// Why a call was refused the last time, by whatever thread.
+    pub(crate) fn last_error(&self) -> String {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).last_error.clone()
+    }
+
+    /// Stops all threads and lends the whole director to `act`.
+    pub(crate) fn with(&self, act: impl FnOnce(*mut lvs_director)) {
+        let mut kept = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = core::mem::take(&mut *kept);
+        let (notes, poisoned) = self.director.with(|director| lvs_director::lend(director, notes, act));
+        *kept = notes;
+        self.poisoned.fetch_or(poisoned, Ordering::Relaxed);
+    }
+}
+
+/// A shared handle borrowed for a call: dropped by a panic, it leaves the handle poisoned.
+pub(crate) struct Visit<'a> {
+    handle: &'a lvs_shared,
+    /// The one that this thread was within before.
+    outer: *const lvs_shared,
+    unwinding: bool,
+}
+
+impl Deref for Visit<'_> {
+    type Target = lvs_shared;
+    fn deref(&self) -> &lvs_shared {
+        self.handle
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        WITHIN.set(self.outer);
+        if panicking() && !self.unwinding {
+            self.handle.poisoned.store(true, Ordering::Relaxed);
         }
     }
 }

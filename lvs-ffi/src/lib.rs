@@ -2,10 +2,10 @@
 //!
 //! Names. Everything begins with lvs_ or LVS_. A function is named after its first parameter.
 //!
-//! Ownership. lvs_director_new gives a handle, lvs_director_free takes it back; nothing else changes hands. Services,
-//! servers and connections have ids, which are values and find nothing once what they name is gone. Texts go in as pointer
-//! and length, in UTF-8, and need no end mark. Texts come out static, or into a buffer of the caller's, with a zero byte
-//! behind them.
+//! Ownership. lvs_director_new and lvs_shared_new give a handle, lvs_director_free and lvs_shared_free take it back;
+//! nothing else changes hands. Services, servers and connections have ids, which are values and find nothing once what
+//! they name is gone. Texts go in as pointer and length, in UTF-8, and need no end mark. Texts come out static, or into a
+//! buffer of the caller's, with a zero byte behind them.
 //!
 //! Results. What can fail returns lvs_status, and LVS_OK is 0. Other results come through pointers, the last
 //! parameters, and are written only on LVS_OK unless the function says otherwise.
@@ -15,8 +15,7 @@
 //!
 //! Pointers. Each is NULL, or points to what its type says, for as long as the call lasts, and nothing else writes there
 //! meanwhile. Where results or text are written, nothing else may read. NULL is answered with LVS_ERR_NULL unless the
-//! function allows it; an array or a text may be NULL if it is empty. A director is one that lvs_director_new gave and
-//! lvs_director_free has not taken.
+//! function allows it; an array or a text may be NULL if it is empty. A handle is one that was given and not taken back.
 //!
 //! Numbers. Those that stand for something are checked on their way in, and keep their meaning from version to version.
 //! Ports and marks are numbers, not in network byte order.
@@ -25,10 +24,11 @@
 //! can only be freed. The process goes on.
 //!
 //! Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
-//! between threads.
+//! between threads. lvs_director is for one thread at a time, lvs_shared for any number: it has the verbs of lvs_director
+//! that a dataplane needs while it runs, and lends the whole director for the rest.
 //!
-//! Callbacks. Only the functions that walk, and a scheduler of one's own, call back: in the thread of the call, before it
-//! returns, with the user pointer that they were given. From there the same director answers LVS_ERR_BUSY.
+//! Callbacks. Only the functions that walk or lend, and a scheduler of one's own, call back: in the thread of the call,
+//! before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY.
 //!
 //! Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock.
 
@@ -50,6 +50,7 @@ mod reasons;
 mod scheduler;
 mod servers;
 mod services;
+mod shared;
 mod stats;
 mod status;
 mod sync;
@@ -62,7 +63,7 @@ pub use connections::*;
 pub use director::*;
 pub use events::*;
 pub use explain::*;
-pub use handle::lvs_director;
+pub use handle::{lvs_director, lvs_shared};
 pub use host::*;
 pub use id::*;
 pub use packet::*;
@@ -70,6 +71,7 @@ pub use reasons::*;
 pub use scheduler::*;
 pub use servers::*;
 pub use services::*;
+pub use shared::*;
 pub use stats::*;
 pub use status::{lvs_status, lvs_status_name};
 pub use sync::*;

@@ -100,21 +100,45 @@ pub unsafe extern "C" fn lvs_director_process(
             unsafe { (lvs_director::borrow(director)?, ptr::array(packets, count)?, ptr::array_out(results, count)?) };
         packets.iter().try_for_each(check)?;
         // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
-        let buffer = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
-        let open = |packet: &lvs_packet| {
-            Packet::new(buffer(packet)?, packet.offset as usize, packet.length as usize).ok_or(LVS_ERR_ARGUMENT)
-        };
-        let now = Instant::from_nanos(now_ns);
-        packets
-            .chunks(BURST)
-            .zip(results.chunks_mut(BURST))
-            .try_for_each(|(packets, results)| process(&mut handle.director, now, packets, open, results))
+        let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
+        process(&mut *handle.director, Instant::from_nanos(now_ns), packets, open, results)
     })
 }
 
+/// Whatever answers packets.
+pub(crate) trait Answers {
+    fn one(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict;
+    fn burst(&mut self, now: Instant, packets: &mut [Packet<'_>], metas: &[Meta], verdicts: &mut [Verdict]);
+}
+
+impl Answers for Director {
+    fn one(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
+        self.process(now, packet, meta)
+    }
+
+    fn burst(&mut self, now: Instant, packets: &mut [Packet<'_>], metas: &[Meta], verdicts: &mut [Verdict]) {
+        self.process_burst(now, packets, metas, verdicts);
+    }
+}
+
+/// Processes packets whose records were checked; `open` has the buffer of one.
+pub(crate) fn process<'a>(
+    answers: &mut impl Answers,
+    now: Instant,
+    packets: &[lvs_packet],
+    open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
+    results: &mut [MaybeUninit<lvs_result>],
+) -> Result<(), lvs_status> {
+    let open = |packet: &lvs_packet| {
+        Packet::new(open(packet)?, packet.offset as usize, packet.length as usize).ok_or(LVS_ERR_ARGUMENT)
+    };
+    let mut bursts = packets.chunks(BURST).zip(results.chunks_mut(BURST));
+    bursts.try_for_each(|(packets, results)| process_burst(answers, now, packets, open, results))
+}
+
 /// Processes up to [`BURST`] packets.
-fn process<'a>(
-    director: &mut Director,
+fn process_burst<'a>(
+    answers: &mut impl Answers,
     now: Instant,
     given: &[lvs_packet],
     open: impl Fn(&lvs_packet) -> Result<Packet<'a>, lvs_status>,
@@ -122,7 +146,7 @@ fn process<'a>(
 ) -> Result<(), lvs_status> {
     if let ([given], [result]) = (given, &mut *results) {
         let mut packet = open(given)?;
-        let verdict = director.process(now, &mut packet, meta_of(given));
+        let verdict = answers.one(now, &mut packet, meta_of(given));
         result.write(result_of(&packet, verdict));
         return Ok(());
     }
@@ -132,7 +156,7 @@ fn process<'a>(
         (*packet, *meta) = (open(given)?, meta_of(given));
     }
     let mut verdicts = [Verdict::Pass(PassReason::NoService); BURST];
-    director.process_burst(now, &mut packets[..given.len()], &metas, &mut verdicts);
+    answers.burst(now, &mut packets[..given.len()], &metas, &mut verdicts);
     for ((result, packet), verdict) in results.iter_mut().zip(&packets).zip(verdicts) {
         result.write(result_of(packet, verdict));
     }

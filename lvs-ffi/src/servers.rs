@@ -64,6 +64,15 @@ pub struct lvs_server {
 const LEAST: usize = size_of::<lvs_server>();
 
 impl lvs_server {
+    /// A description that C hands over.
+    ///
+    /// # Safety
+    /// As [`ptr::sized`].
+    pub(crate) unsafe fn take(server: *const Self) -> Result<Self, lvs_status> {
+        // SAFETY: the caller's promise; a description is numbers.
+        unsafe { ptr::sized(server, LEAST, Self::DEFAULT) }
+    }
+
     const DEFAULT: Self = Self {
         size: LEAST as u32,
         weight: 1,
@@ -78,7 +87,7 @@ impl lvs_server {
         lower: 0,
     };
 
-    fn read(&self) -> Result<ServerSpec, lvs_status> {
+    pub(crate) fn read(&self) -> Result<ServerSpec, lvs_status> {
         if self.reserved != 0 || self.reserved2 != 0 {
             return Err(LVS_ERR_ARGUMENT);
         }
@@ -206,9 +215,8 @@ pub unsafe extern "C" fn lvs_director_add_server(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (mut handle, server, out) = unsafe {
-            (lvs_director::borrow(director)?, ptr::sized(server, LEAST, lvs_server::DEFAULT)?, ptr::wanted(out)?)
-        };
+        let (mut handle, server, out) =
+            unsafe { (lvs_director::borrow(director)?, lvs_server::take(server)?, ptr::wanted(out)?) };
         let spec = server.read()?;
         let id = handle.director.add_server(service.into(), spec).map_err(|error| handle.refuse(&error))?;
         out.map(|out| out.write(id.into()));
@@ -227,9 +235,8 @@ pub unsafe extern "C" fn lvs_director_edit_server(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (mut handle, server, out) = unsafe {
-            (lvs_director::borrow(director)?, ptr::sized(server, LEAST, lvs_server::DEFAULT)?, ptr::wanted(out)?)
-        };
+        let (mut handle, server, out) =
+            unsafe { (lvs_director::borrow(director)?, lvs_server::take(server)?, ptr::wanted(out)?) };
         let spec = server.read()?;
         let id = handle.director.edit_server(service.into(), spec).map_err(|error| handle.refuse(&error))?;
         out.map(|out| out.write(id.into()));
@@ -412,7 +419,16 @@ impl lvs_drain {
     const DEFAULT: Self =
         Self { size: size_of::<Self>() as u32, flags: 0, deadline_ns: u64::MAX, rest: 0, reserved: 0 };
 
-    fn read(&self) -> Result<Drain, lvs_status> {
+    /// A drain that C hands over, or the default for null.
+    ///
+    /// # Safety
+    /// As [`ptr::sized`].
+    pub(crate) unsafe fn take(how: *const Self) -> Result<Self, lvs_status> {
+        // SAFETY: the caller's promise; a drain is numbers.
+        if how.is_null() { Ok(Self::DEFAULT) } else { unsafe { ptr::sized(how, size_of::<Self>(), Self::DEFAULT) } }
+    }
+
+    pub(crate) fn read(&self) -> Result<Drain, lvs_status> {
         if self.reserved != 0 || self.flags & !(LVS_DRAIN_KEEP_TEMPLATES | LVS_DRAIN_THEN_REMOVE) != 0 {
             return Err(LVS_ERR_ARGUMENT);
         }
@@ -447,11 +463,7 @@ pub unsafe extern "C" fn lvs_director_drain(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (mut handle, how) = unsafe {
-            let default = lvs_drain::DEFAULT;
-            let how = if how.is_null() { default } else { ptr::sized(how, size_of::<lvs_drain>(), default)? };
-            (lvs_director::borrow(director)?, how)
-        };
+        let (mut handle, how) = unsafe { (lvs_director::borrow(director)?, lvs_drain::take(how)?) };
         handle.director.drain(server.into(), how.read()?).map_err(|error| handle.refuse(&error))
     })
 }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 
 use lvs_core::{DaemonRole, DaemonSpec, DaemonView, Instant, SyncIgnored, SyncReceived};
 
+use crate::handle::Inner;
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND, LVS_ERR_SPACE};
 use crate::text;
 use crate::{lvs_address, lvs_director, ptr, status::boundary};
@@ -177,9 +178,9 @@ pub unsafe extern "C" fn lvs_director_poll_sync(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (mut handle, out, message) =
             unsafe { (lvs_director::borrow(director)?, ptr::array_out(out, capacity)?, ptr::output(message)?) };
-        let handle = &mut *handle;
-        if handle.unsent.is_none() {
-            handle.unsent = handle.director.poll_sync(Instant::from_nanos(now_ns)).map(|next| {
+        let Inner { director, notes, .. } = &mut *handle;
+        if notes.unsent.is_none() {
+            notes.unsent = director.poll_sync(Instant::from_nanos(now_ns)).map(|next| {
                 let about = lvs_sync_message {
                     length: u32::try_from(next.bytes.len()).unwrap_or(u32::MAX),
                     group: SocketAddr::new(next.group, next.port).into(),
@@ -189,7 +190,7 @@ pub unsafe extern "C" fn lvs_director_poll_sync(
                 (about, next.bytes.to_vec())
             });
         }
-        let Some((about, bytes)) = &handle.unsent else {
+        let Some((about, bytes)) = &notes.unsent else {
             message.write(NO_MESSAGE);
             return Ok(());
         };
@@ -200,7 +201,7 @@ pub unsafe extern "C" fn lvs_director_poll_sync(
         for (place, byte) in out.iter_mut().zip(bytes) {
             place.write(*byte);
         }
-        handle.unsent = None;
+        notes.unsent = None;
         Ok(())
     })
 }

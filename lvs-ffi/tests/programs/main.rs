@@ -12,7 +12,7 @@ use std::process::Command;
 
 use build::{STRICT, build_and_run, compiler, has, plain_program, run, sources};
 
-const PROGRAMS: [&str; 2] = ["smoke", "nouns"];
+const PROGRAMS: [&str; 3] = ["smoke", "nouns", "shared"];
 
 #[test]
 fn the_tests_in_c_pass_under_the_sanitizers() {

@@ -28,6 +28,8 @@ impl Parameter {
         let (kind, name) = (self.kind.trim_start_matches("const "), &self.name);
         let line = match kind {
             "lvs_director *" => format!("lvs_director *{name} = new_director();"),
+            "lvs_shared *" => format!("lvs_shared *{name} = new_shared();"),
+            "lvs_shared **" => format!("lvs_shared *{name}_[1] = {{ NULL }}, **{name} = {name}_;"),
             "lvs_director **" => format!("lvs_director *{name}_[1] = {{ NULL }}, **{name} = {name}_;"),
             "char *" => format!("char {name}_[4096] = \"\", *{name} = {name}_;"),
             "void *" => format!("void *{name} = NULL;"),
@@ -86,6 +88,16 @@ static bool lvs_service_seen(const lvs_service *a, const lvs_service_info *b, vo
 static bool lvs_server_seen(const lvs_server *a, const lvs_server_info *b, void *user) { return a && b && user; }
 static bool lvs_connection_seen(const lvs_connection *a, void *user) { return a && user; }
 
+static void lvs_shared_seen(lvs_director *director, void *user) { (void)director, (void)user; }
+
+static lvs_shared *new_shared(void)
+{
+    lvs_shared *shared = NULL;
+    if (lvs_shared_new(NULL, 2, &shared) != LVS_OK)
+        exit(4);
+    return shared;
+}
+
 int main(void)
 {
 "#;
@@ -100,15 +112,22 @@ fn program() -> String {
         for null in parameters.iter().filter(|parameter| parameter.is_pointer() && parameter.name != "user") {
             out.push_str("    {\n");
             parameters.iter().for_each(|parameter| parameter.declare(&mut out));
-            let own = parameters.iter().find(|p| p.kind == "lvs_director *" || p.kind == "const lvs_director *");
-            let free = own.map_or_else(|| String::from("out_[0]"), |own| own.name.clone());
+            let handle = parameters.iter().find_map(|parameter| {
+                let handle = parameter.kind.trim_start_matches("const ").strip_suffix(" *")?;
+                ["lvs_director", "lvs_shared"].contains(&handle).then_some((handle, parameter.name.as_str()))
+            });
+            let made = match name {
+                "director_new" => Some(("lvs_director", "out_[0]")),
+                "shared_new" => Some(("lvs_shared", "out_[0]")),
+                _ => handle,
+            };
             let arguments: Vec<&str> =
                 parameters.iter().map(|p| if p.name == null.name { "NULL" } else { p.name.as_str() }).collect();
             let call = format!("lvs_{name}({})", arguments.join(", "));
             let label = format!("lvs_{name} {}", null.name);
             writeln!(out, "    printf(\"{label}: %s\\n\", lvs_status_name({call}));").expect("memory");
-            if own.is_some() || name == "director_new" {
-                writeln!(out, "    lvs_director_free({free});").expect("memory");
+            if let Some((handle, name)) = made {
+                writeln!(out, "    {handle}_free({name});").expect("memory");
             }
             out.push_str("    }\n");
         }

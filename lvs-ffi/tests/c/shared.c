@@ -1,0 +1,166 @@
+/* A director for several threads: each brings packets of its own, one changes rules meanwhile. */
+
+#include "check.h"
+
+#include <pthread.h>
+
+enum { THREADS = 3, FLOWS = 64, ROUNDS = 50 };
+
+static lvs_shared *shared_with_rules(void)
+{
+    lvs_config config = LVS_CONFIG_INIT;
+    lvs_shared *shared = NULL;
+    config.connections = 1000;
+    config.events = 1000;
+    config.seed = 7;
+    CHECK(lvs_shared_new(&config, THREADS, &shared) == LVS_OK);
+    CHECK(lvs_shared_load(shared, RULES, strlen(RULES), NULL, NULL) == LVS_OK);
+    return shared;
+}
+
+struct worker {
+    lvs_shared *shared;
+    size_t shard;
+    unsigned long forwarded;
+};
+
+static void *bring_packets(void *user)
+{
+    struct worker *worker = user;
+    uint8_t buffers[FLOWS][CAPACITY];
+    lvs_packet packets[FLOWS];
+    lvs_result results[FLOWS];
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned flow = 0; flow < FLOWS; flow++) {
+            packets[flow] = syn_from(buffers[flow], (uint16_t)(1000 * (worker->shard + 1) + flow));
+            buffers[flow][HEADROOM + 33] = round == 0 ? 2 : 0x10; /* SYN, then ACK */
+            put16(buffers[flow] + HEADROOM + 36, 0);
+            put16(buffers[flow] + HEADROOM + 36, (uint16_t)~tcp_sum(buffers[flow] + HEADROOM));
+        }
+        CHECK(lvs_shared_process(worker->shared, worker->shard, round * UINT64_C(1000000), packets, results, FLOWS)
+              == LVS_OK);
+        for (unsigned flow = 0; flow < FLOWS; flow++)
+            worker->forwarded += results[flow].verdict == LVS_FORWARD;
+    }
+    return NULL;
+}
+
+/* What is asked of the whole director. */
+struct whole {
+    lvs_shared *shared;
+    uint32_t connections;
+    int calls;
+};
+
+static void look(lvs_director *director, void *user)
+{
+    struct whole *whole = user;
+    lvs_stats stats = { .size = sizeof stats };
+    char text[200];
+
+    CHECK(lvs_director_stats(director, &stats) == LVS_OK);
+    whole->connections = stats.connections;
+    whole->calls++;
+    lvs_director_free(director); /* does nothing: it is lent */
+    CHECK(lvs_shared_run(whole->shared, "-C", 2, NULL, 0, NULL) == LVS_ERR_BUSY);
+    lvs_shared_free(whole->shared); /* does nothing from here */
+    CHECK(lvs_director_run(director, "-A -f 5 -s fastest", 18, NULL, 0, NULL) == LVS_ERR_NOT_FOUND);
+    CHECK(lvs_director_last_error(director, text, sizeof text, NULL) == LVS_OK && strstr(text, "fastest") != NULL);
+}
+
+static void threads_do_not_wait_for_rules(void)
+{
+    lvs_shared *shared = shared_with_rules();
+    struct worker workers[THREADS];
+    struct whole whole = { .shared = shared };
+    pthread_t threads[THREADS];
+    lvs_event events[FLOWS];
+    size_t count = 1, made = 0;
+    uint64_t at = 0;
+    bool more = true;
+    char text[1000];
+
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){ .shared = shared, .shard = i };
+        CHECK(pthread_create(&threads[i], NULL, bring_packets, &workers[i]) == 0);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        CHECK(lvs_shared_run(shared, "-A -f 5 -s rr", 13, NULL, 0, NULL) == LVS_OK);
+        CHECK(lvs_shared_with(shared, look, &whole) == LVS_OK);
+        CHECK(lvs_shared_run(shared, "-D -f 5", 7, NULL, 0, NULL) == LVS_OK);
+        CHECK(lvs_shared_advance(shared, i * UINT64_C(1000000), 1000, NULL) == LVS_OK);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(workers[i].forwarded == FLOWS * ROUNDS);
+    }
+    CHECK(lvs_shared_with(shared, look, &whole) == LVS_OK);
+    CHECK(whole.calls == 21 && whole.connections == THREADS * FLOWS);
+    CHECK(lvs_shared_last_error(shared, text, sizeof text, NULL) == LVS_OK && strstr(text, "fastest") != NULL);
+    CHECK(lvs_shared_metrics(shared, NULL, 0, &count) == LVS_ERR_SPACE && count > 1000);
+
+    for (count = 1; count != 0; made += count)
+        CHECK(lvs_shared_poll_events(shared, events, FLOWS, &count) == LVS_OK);
+    CHECK(made == THREADS * FLOWS);
+    CHECK(lvs_shared_next_deadline(shared, &at) == LVS_OK && at != UINT64_MAX);
+    while (more)
+        CHECK(lvs_shared_advance(shared, UINT64_C(3600000000000), 100, &more) == LVS_OK);
+    CHECK(lvs_shared_with(shared, look, &whole) == LVS_OK && whole.connections == 0);
+    lvs_shared_free(shared);
+}
+
+static void the_verbs_are_those_of_a_director(void)
+{
+    lvs_shared *shared = shared_with_rules();
+    lvs_service service = LVS_SERVICE_INIT;
+    lvs_server server = LVS_SERVER_INIT;
+    lvs_server_info info = { .size = sizeof info };
+    lvs_applied done = { .size = sizeof done };
+    lvs_counters counters;
+    lvs_service_id web;
+    lvs_server_id id;
+    lvs_result result, expected;
+    uint8_t buffer[CAPACITY];
+    lvs_packet syn = syn_from(buffer, 40000);
+    uint32_t shard = 77, line = 0;
+    char text[1000];
+
+    service.protocol = LVS_PROTOCOL_TCP;
+    CHECK(lvs_address_parse("192.0.2.10:81", 13, &service.address) == LVS_OK);
+    CHECK(lvs_address_parse("10.0.0.1:81", 11, &server.address) == LVS_OK);
+    CHECK(lvs_shared_add_service(shared, &service, &web) == LVS_OK);
+    CHECK(lvs_shared_add_service(shared, &service, NULL) == LVS_ERR_EXISTS);
+    CHECK(lvs_shared_edit_service(shared, &service, NULL) == LVS_OK);
+    CHECK(lvs_shared_add_server(shared, web, &server, &id) == LVS_OK);
+    server.weight = 5;
+    CHECK(lvs_shared_edit_server(shared, web, &server, NULL) == LVS_OK);
+    CHECK(lvs_shared_drain(shared, id, NULL) == LVS_OK);
+    CHECK(lvs_shared_server(shared, id, NULL, &info) == LVS_OK && info.state == LVS_SERVER_DRAINED);
+    CHECK(lvs_shared_undrain(shared, id) == LVS_OK);
+    server.weight = 0;
+    CHECK(lvs_shared_server(shared, id, &server, NULL) == LVS_OK && server.weight == 5);
+    CHECK(lvs_shared_server_counters(shared, id, &counters) == LVS_OK && counters.in_packets == 0);
+    CHECK(lvs_shared_remove_server(shared, web, &server.address) == LVS_OK);
+    CHECK(lvs_shared_remove_service(shared, web) == LVS_OK);
+    CHECK(lvs_shared_remove_service(shared, web) == LVS_ERR_NOT_FOUND);
+    CHECK(lvs_shared_apply(shared, RULES, strlen(RULES), &done, &line, NULL) == LVS_OK);
+    CHECK(done.services_unchanged == 1 && done.servers_unchanged == 1 && line == 0);
+    CHECK(lvs_shared_load(shared, "--what", 6, &line, NULL) == LVS_ERR_RULE && line == 1);
+
+    CHECK(lvs_shared_explain(shared, 0, &syn, &expected, text, sizeof text, NULL) == LVS_OK);
+    CHECK(strstr(text, "rr chooses 10.0.0.101:8080") != NULL && expected.verdict == LVS_FORWARD);
+    CHECK(lvs_shared_shard_of(shared, &syn, &shard, 1) == LVS_OK && shard < THREADS);
+    CHECK(lvs_shared_process(shared, shard, 0, &syn, &result, 1) == LVS_OK);
+    CHECK(result.verdict == LVS_FORWARD && result.server.index == expected.server.index);
+    CHECK(lvs_shared_run(shared, "-L -n", 5, text, sizeof text, NULL) == LVS_OK);
+    lvs_shared_free(shared);
+}
+
+int main(void)
+{
+    threads_do_not_wait_for_rules();
+    the_verbs_are_those_of_a_director();
+    puts("ok");
+    return 0;
+}
