@@ -2,6 +2,7 @@
 //! header alone as C and as C++. Without a compiler these tests say so and do nothing.
 
 mod build;
+mod dpdk;
 mod examples;
 mod install;
 mod layout;
