@@ -33,9 +33,11 @@ test-python-if-there:
 # The Python package, built and installed into an environment of its own.
 test-python:
 	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check pytest
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check './lvs-py[test]'
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./lvs-py
-	$(VENV)/bin/python -m pytest --quiet lvs-py
+	cd lvs-py && ../$(VENV)/bin/python -m pytest --quiet
+	cd lvs-py && ../$(VENV)/bin/python -m mypy python/lvs tests/typed.py
+	cd lvs-py && ../$(VENV)/bin/python -m mypy.stubtest lvs --mypy-config-file pyproject.toml --ignore-disjoint-bases
 
 # Looks for races between threads of a shared director: a scheduler of threads tries thousands of orders.
 model:

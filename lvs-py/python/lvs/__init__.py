@@ -1,16 +1,95 @@
-"""The Linux Virtual Server (IPVS) as a library."""
+"""The Linux Virtual Server (IPVS) as a library.
 
-from lvs._lvs import Director, Drop, Forward, Pass, Reply
-from lvs.exceptions import ClosedError, ConfigError, LvsError, RuleError
+A Director takes rules in the language of ipvsadm, packets and the time; it answers where each packet goes, as Linux
+6.1.192 would, and rewrites it. It opens no socket, reads no clock and starts no thread.
+"""
+
+from lvs import captures, packets
+from lvs._lvs import Batch, Candidate, Director, Drop, Forward, NewFlow, Pass, Reply
+from lvs.exceptions import (
+    CapacityError,
+    CaptureError,
+    ClosedError,
+    ConfigError,
+    ControlError,
+    ExistsError,
+    LvsError,
+    NotFoundError,
+    RuleError,
+)
+from lvs.reasons import DropReason, PassReason, ReplyReason
+from lvs.records import (
+    Applied,
+    Connection,
+    ConnectionGone,
+    ConnectionMade,
+    Considered,
+    Counters,
+    Daemon,
+    DrainDeadline,
+    Drained,
+    Event,
+    Explanation,
+    Flow,
+    Overloaded,
+    Rates,
+    Record,
+    Relieved,
+    Server,
+    Service,
+    ServiceOptions,
+    SlowStart,
+    SyncMessage,
+    SyncReceived,
+    Table,
+)
+from lvs.schedulers import Scheduler
 
 __all__ = [
+    "Applied",
+    "Batch",
+    "Candidate",
+    "CapacityError",
+    "CaptureError",
     "ClosedError",
     "ConfigError",
+    "Connection",
+    "ConnectionGone",
+    "ConnectionMade",
+    "Considered",
+    "ControlError",
+    "Counters",
+    "Daemon",
     "Director",
+    "DrainDeadline",
+    "Drained",
     "Drop",
+    "DropReason",
+    "Event",
+    "ExistsError",
+    "Explanation",
+    "Flow",
     "Forward",
     "LvsError",
+    "NewFlow",
+    "NotFoundError",
+    "Overloaded",
     "Pass",
+    "PassReason",
+    "Rates",
+    "Record",
+    "Relieved",
     "Reply",
+    "ReplyReason",
     "RuleError",
+    "Scheduler",
+    "Server",
+    "Service",
+    "ServiceOptions",
+    "SlowStart",
+    "SyncMessage",
+    "SyncReceived",
+    "Table",
+    "captures",
+    "packets",
 ]

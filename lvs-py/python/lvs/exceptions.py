@@ -1,6 +1,16 @@
 """What the library raises. A bad packet raises nothing: that is a verdict."""
 
-__all__ = ["ClosedError", "ConfigError", "LvsError", "RuleError"]
+__all__ = [
+    "CapacityError",
+    "CaptureError",
+    "ClosedError",
+    "ConfigError",
+    "ControlError",
+    "ExistsError",
+    "LvsError",
+    "NotFoundError",
+    "RuleError",
+]
 
 
 class LvsError(Exception):
@@ -13,6 +23,26 @@ class ConfigError(LvsError, ValueError):
 
 class ClosedError(LvsError):
     """The director is closed."""
+
+
+class CaptureError(LvsError, OSError):
+    """A file of packets cannot be read or written; the message says which, and why."""
+
+
+class ControlError(LvsError, ValueError):
+    """A change to services, servers or settings is refused. Nothing has changed."""
+
+
+class NotFoundError(ControlError, LookupError):
+    """There is no such service, server, scheduler, tunable or daemon."""
+
+
+class ExistsError(ControlError):
+    """There is such a service, server or daemon already."""
+
+
+class CapacityError(ControlError):
+    """There is no room, or no memory, for another one."""
 
 
 class RuleError(LvsError, ValueError):
@@ -40,5 +70,5 @@ class RuleError(LvsError, ValueError):
         return self.message
 
 
-for _class in (LvsError, ConfigError, ClosedError, RuleError):
-    _class.__module__ = "lvs"
+for _name in __all__:
+    globals()[_name].__module__ = "lvs"
