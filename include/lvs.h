@@ -1088,7 +1088,7 @@ typedef struct lvs_sync_counts {
 extern "C" {
 #endif // __cplusplus
 
-/* Reads an address such as 192.0.2.10, 192.0.2.10:80, 2001:db8::1 or [2001:db8::1]:80. LVS_ERR_ARGUMENT if it is none.
+/* Reads an address such as 192.0.2.10, 192.0.2.10:80, 2001:db8::1 or `[2001:db8::1]:80`. LVS_ERR_ARGUMENT if it is none.
  * Thread-safe. */
 lvs_status lvs_address_parse(const char *text, size_t text_length, struct lvs_address *out);
 

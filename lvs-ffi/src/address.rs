@@ -60,7 +60,7 @@ impl From<SocketAddr> for lvs_address {
     }
 }
 
-/// Reads an address such as 192.0.2.10, 192.0.2.10:80, 2001:db8::1 or [2001:db8::1]:80. LVS_ERR_ARGUMENT if it is none.
+/// Reads an address such as 192.0.2.10, 192.0.2.10:80, 2001:db8::1 or `[2001:db8::1]:80`. LVS_ERR_ARGUMENT if it is none.
 /// Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_address_parse(

@@ -6,7 +6,7 @@ use super::ftp::Mode;
 use super::segment::Segment;
 use super::sequence::Correction;
 use super::window::{self, End};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::error::ControlError;
 
 /// Ports that helpers can be bound to.

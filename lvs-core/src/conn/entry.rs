@@ -1,7 +1,7 @@
 //! One connection: 128 bytes, of which an IPv4 packet touches the first 64.
 
+use super::id::NONE;
 use super::prefetch;
-use super::slab::NONE;
 use crate::addr::{Addr, Family};
 use crate::flow::Tuple;
 use crate::proto::tcp;

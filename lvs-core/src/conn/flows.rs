@@ -8,9 +8,8 @@ use core::net::SocketAddr;
 
 use super::entry::{Entry, Flags};
 use super::hash::HashKey;
+use super::id::{ConnId, NONE};
 use super::lists::Lists;
-use super::room::Evictions;
-use super::slab::{ConnId, NONE};
 use super::table::Table;
 use crate::app::sessions::Sessions;
 use crate::event::{ConnectionEvent, Event, Events, Gone};
@@ -36,6 +35,18 @@ pub(crate) enum Ended {
     More,
     /// This one was due then, and lives on because it controls others; there may be more.
     NotYet { slot: u32, at: Instant },
+}
+
+/// How many connections went so that others had room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evictions {
+    /// Past their deadline already, and not yet taken away by [`advance`](crate::Director::advance).
+    pub expired: u64,
+    /// TCP connections and SCTP associations whose handshake was not complete, and templates that had no connection and
+    /// never one with a complete handshake.
+    pub half_open: u64,
+    /// UDP flows of which one packet of the client was seen.
+    pub single: u64,
 }
 
 #[derive(Debug)]

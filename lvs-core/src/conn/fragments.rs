@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use super::entry::Side;
 use super::hash::HashKey;
+use super::id::{ConnId, NONE};
 use super::index::Index;
-use super::slab::{ConnId, NONE};
 use crate::addr::{Addr, Family};
 use crate::flow::Tuple;
 use crate::service::ServerId;

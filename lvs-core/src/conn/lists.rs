@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::id::NONE;
 use super::prefetch;
-use super::slab::NONE;
 
 /// The neighbours of an entry in its server's list.
 #[derive(Clone, Copy, Debug)]

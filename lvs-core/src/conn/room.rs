@@ -7,7 +7,7 @@
 
 use super::entry::Entry;
 use super::flows::Flows;
-use super::slab::NONE;
+use super::id::NONE;
 use crate::config::Admission;
 use crate::event::Gone;
 use crate::flow::Protocol;
@@ -19,18 +19,6 @@ use crate::time::Instant;
 const LOOKS: u32 = 32;
 /// A connection and its template: no packet needs more room.
 const MOST: usize = 2;
-
-/// How many connections went so that others had room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Evictions {
-    /// Past their deadline already, and not yet taken away by [`advance`](crate::Director::advance).
-    pub expired: u64,
-    /// TCP connections and SCTP associations whose handshake was not complete, and templates that had no connection and
-    /// never one with a complete handshake.
-    pub half_open: u64,
-    /// UDP flows of which one packet of the client was seen.
-    pub single: u64,
-}
 
 /// Why an entry may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::Director;
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::defense::TICK;
 use crate::event::Gone;
 use crate::flow::Protocol;

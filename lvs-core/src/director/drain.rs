@@ -7,11 +7,10 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::Director;
-use super::process::Decision;
-use super::schedule::Refusal;
+use super::decision::{Decision, Refusal};
 use super::track::change;
 use crate::conn::entry::{Entry, Side};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::error::ControlError;
 use crate::event::Event;
 use crate::flow::Protocol;

@@ -4,11 +4,12 @@
 //! anything but plain, a packet that changes its state, a path that it does not fit through, are left to that, untouched.
 
 use super::Director;
-use super::transmit::{Outcome, plan_out};
+use super::decision::Outcome;
+use super::transmit::plan_out;
 use crate::config::{Checksum, Meta};
 use crate::conn::ConnId;
 use crate::conn::entry::{Entry, Flags, Side};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::forward::{decrement_ttl, rewrite};
 use crate::proto::{Input, tcp};
 use crate::service::Method;

@@ -7,20 +7,21 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
+use super::decision::{Decision, Followed, Outcome, Refusal};
 use super::drain::CutOff;
 use super::fragment::{Followed as PartFollowed, PartCourse};
 use super::helper::Control;
-use super::icmp::{ErrorCourse, as_opening, is_icmp, unanswered};
+use super::icmp::{ErrorCourse, as_opening};
 use super::ipsec::IpsecCourse;
 use super::outbound::ServerCourse;
-use super::process::{Decision, Followed, not_balanced};
-use super::schedule::{Refusal, new_flow, no_destination, port_mismatch};
+use super::process::not_balanced;
+use super::schedule::{new_flow, no_destination, port_mismatch};
 use super::track::state_after;
-use super::transmit::{Outcome, plan_out};
+use super::transmit::plan_out;
 use super::{Director, Gate};
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Entry, Flags, Side};
-use crate::conn::slab::{ConnId, NONE};
+use crate::conn::id::{ConnId, NONE};
 use crate::flow::Flow;
 use crate::forward::icmp::is_right;
 use crate::forward::{Plan, obstacle};
@@ -171,7 +172,7 @@ impl Director {
             return match parsed.shape {
                 Shape::Fragment => self.course_of_part(now, packet, meta, parsed),
                 Shape::Ipsec => self.course_of_ipsec(now, packet, meta, parsed),
-                _ if is_icmp(parsed) => self.course_of_error(now, packet, meta, parsed),
+                _ if parsed.is_icmp() => self.course_of_error(now, packet, meta, parsed),
                 _ => Course::ends(Found::Nothing, self.verdict(decision, parsed)),
             };
         }
@@ -523,7 +524,7 @@ impl Director {
 
     /// The verdict that a refusal comes to.
     fn refusal(&self, packet: &Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Verdict {
-        let reason = match unanswered(parsed, refusal) {
+        let reason = match refusal.unanswered(parsed) {
             Refusal::Pass(reason) => return Verdict::Pass(reason),
             Refusal::Drop(reason) => return Verdict::Drop(reason),
             Refusal::TooBig(_) => ReplyReason::TooBig,

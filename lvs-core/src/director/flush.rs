@@ -7,7 +7,7 @@ use super::Director;
 use crate::addr::{Addr, Family};
 use crate::conn::ConnId;
 use crate::conn::entry::Entry;
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::error::ControlError;
 use crate::event::Gone;
 use crate::flow::Protocol;

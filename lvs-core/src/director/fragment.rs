@@ -5,14 +5,15 @@
 //! it. All parts together are then what the whole packet would have become.
 
 use super::Director;
-use super::icmp::{ErrorCourse, as_opening, is_icmp};
-use super::process::{Decision, is_gone};
-use super::transmit::{Outcome, plan_out};
+use super::decision::{Decision, Outcome};
+use super::icmp::{ErrorCourse, as_opening};
+use super::process::is_gone;
+use super::transmit::plan_out;
 use crate::addr::Family;
 use crate::config::{Hook, Meta};
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::fragments::{Lead, PartKey};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::flow::Protocol;
 use crate::forward::{Plan, rewrite_part};
 use crate::service::Method;
@@ -136,7 +137,7 @@ impl Director {
     }
 
     fn first_part(&self, now: Instant, bytes: &[u8], meta: Meta, first: &Parsed) -> PartCourse {
-        if is_icmp(first) {
+        if first.is_icmp() {
             return PartCourse::Done(self.first_part_of_icmp(now, bytes, meta, first));
         }
         PartCourse::Done(match first.shape {

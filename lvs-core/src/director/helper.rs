@@ -7,15 +7,15 @@
 use core::ops::Range;
 
 use super::Director;
-use super::process::Decision;
-use super::transmit::{Outcome, new_flags};
+use super::decision::{Decision, Outcome};
+use super::transmit::new_flags;
 use crate::addr::{Addr, Family};
 use crate::app::ftp::{self, Command, Mode, Text};
 use crate::app::segment::{self, Segment};
 use crate::app::sessions::Session;
 use crate::config::{Checksum, Meta};
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::error::ControlError;
 use crate::flow::Tuple;
 use crate::proto::tcp;

@@ -4,27 +4,22 @@
 //! one from the server's side goes to the client. Neither state nor time of the connection changes.
 
 use super::Director;
-use super::process::Decision;
-use super::schedule::{Refusal, Scheduled};
-use super::transmit::Outcome;
+use super::decision::{Decision, Outcome, Refusal, Scheduled};
 use super::tunnel_error::TunnelError;
 use crate::addr::Family;
 use crate::config::{Hook, Meta};
 use crate::conn::entry::{Entry, Side};
 use crate::conn::flows::{bind, unbind};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::forward::icmp::{Translation, is_right, translate};
 use crate::forward::{Plan, decrement_ttl};
 use crate::service::Method;
 use crate::time::Instant;
-use crate::verdict::{Direction, DropReason, PassReason, ReplyReason};
+use crate::verdict::{Direction, DropReason, PassReason};
 use crate::wire::ipv4;
 use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::quote::{self, ICMP_HEADER, Quote};
-
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// What is to become of an error, as far as it can be told without changing anything.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +32,6 @@ pub(super) enum ErrorCourse {
     Tunnel(TunnelError),
     /// Nothing of ours.
     Done(Decision),
-}
-
-/// True for a packet whose protocol carries ICMP errors of its family.
-pub(super) fn is_icmp(parsed: &Parsed) -> bool {
-    let protocol = match parsed.tuple.family {
-        Family::V4 => ICMP,
-        Family::V6 => ICMPV6,
-    };
-    parsed.tuple.protocol == protocol
 }
 
 /// The types that are errors and are looked at.
@@ -233,20 +219,4 @@ fn to_server(entry: &Entry) -> Translation {
 /// The packet that an error quotes, turned round, as one that opens a connection.
 pub(super) fn as_opening(parsed: &Parsed, quote: &Quote) -> Parsed {
     Parsed { tuple: quote.answer(), shape: Shape::Whole, is_quoted: true, ..*parsed }
-}
-
-/// Neither an error nor a later part of a packet draws an error (RFC 1122 section 3.2.2): where another packet would be
-/// answered, it is dropped.
-pub(super) fn unanswered(parsed: &Parsed, refusal: Refusal) -> Refusal {
-    match refusal {
-        _ if !is_icmp(parsed) && !parsed.is_quoted && parsed.shape != Shape::Fragment => refusal,
-        Refusal::TooBig(_) | Refusal::Error(ReplyReason::TooBig) => Refusal::Drop(DropReason::TooBig),
-        Refusal::Error(ReplyReason::TtlExceeded) => Refusal::Drop(DropReason::TtlExceeded),
-        Refusal::Error(ReplyReason::NoRoute) => Refusal::Drop(DropReason::NoRoute),
-        Refusal::Error(ReplyReason::NoDestination | ReplyReason::NoConnection | ReplyReason::TunnelError) => {
-            Refusal::Drop(DropReason::NoDestination)
-        }
-        Refusal::Error(ReplyReason::Reset | ReplyReason::Drained) => Refusal::Drop(DropReason::Drained),
-        Refusal::Pass(_) | Refusal::Drop(_) => refusal,
-    }
 }

@@ -4,7 +4,7 @@
 //! anew.
 
 use super::Director;
-use super::process::{Decision, Followed};
+use super::decision::{Decision, Followed};
 use crate::config::{Hook, Meta};
 use crate::conn::entry::Side;
 use crate::event::Gone;

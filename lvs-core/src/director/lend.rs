@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::fragment::{Followed, PartCourse};
-use super::icmp::{ErrorCourse, is_icmp};
+use super::icmp::ErrorCourse;
 use super::ipsec::IpsecCourse;
 use super::process::Glance;
 use super::{Director, Gate};
@@ -19,7 +19,7 @@ use crate::config::{Config, Meta};
 use crate::conn::ConnId;
 use crate::conn::entry::{Entry, Flags};
 use crate::conn::flows::Recall;
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::error::ConfigError;
 use crate::flow::Protocol;
 use crate::proto::tcp;
@@ -80,7 +80,7 @@ impl Director {
                 IpsecCourse::Follow { slot, .. } | IpsecCourse::End { slot } => Some(slot),
                 IpsecCourse::Done(_) => None,
             },
-            _ if is_icmp(parsed) => match self.error_course(now, bytes, meta, parsed) {
+            _ if parsed.is_icmp() => match self.error_course(now, bytes, meta, parsed) {
                 ErrorCourse::Follow { slot, .. } => Some(slot),
                 ErrorCourse::Tunnel(error) => Some(error.slot),
                 ErrorCourse::Schedule { .. } | ErrorCourse::Done(_) => None,

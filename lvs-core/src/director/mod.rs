@@ -11,6 +11,7 @@
 //! tells what happened, `metrics` counts it.
 
 mod apply;
+mod decision;
 mod defend;
 mod drain;
 mod established;
@@ -53,7 +54,7 @@ use crate::config::{Admission, Config, Path, Tunables};
 use crate::conn::flows::Flows;
 use crate::conn::fragments::Fragments;
 use crate::conn::hash::HashKey;
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::defense::Defence;
 use crate::error::ConfigError;
 use crate::rng::Rng;

@@ -6,14 +6,13 @@
 use core::net::SocketAddr;
 
 use super::Director;
-use super::process::Decision;
-use super::schedule::{Refusal, Scheduled};
+use super::decision::{Decision, Refusal, Scheduled};
 use super::transmit::{new_flags, plan_out};
 use crate::addr::{Addr, Family};
 use crate::config::{Hook, Meta};
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
 use crate::conn::flows::{bind, unbind};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::forward::rewrite;
 use crate::persist::{self, TemplateKey};
 use crate::service::ServiceKey;

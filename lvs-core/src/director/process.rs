@@ -7,23 +7,23 @@
 
 use alloc::boxed::Box;
 
-use super::icmp::{ErrorCourse, is_icmp};
+use super::decision::{Decision, Followed, Scheduled};
+use super::icmp::ErrorCourse;
 use super::ipsec::IpsecCourse;
 use super::outbound::ServerCourse;
-use super::schedule::Scheduled;
 use super::track::change;
 use super::{Director, Gate};
 use crate::addr::Family;
 use crate::config::{Checksum, Hook, Meta};
 use crate::conn::entry::{Flags, Side};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::event::Gone;
 use crate::flow::Protocol;
 use crate::proto::{Input, sctp, tcp};
 use crate::service::Method;
 use crate::service::server::{Servers, Standing};
 use crate::time::Instant;
-use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, ReplyReason, Verdict};
+use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, Verdict};
 use crate::wire::packet::Packet;
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::transport::{self, TcpFlags};
@@ -82,38 +82,6 @@ impl LastPass for InOrder {
     ) {
         director.conclude(self.now, packet, meta, glance, verdict);
     }
-}
-
-/// A verdict as the stages pass it on: small enough for two registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// Rewritten for a server: its slot, and that of the connection if there is one.
-    ToServer {
-        server: u32,
-        connection: u32,
-        method: Method,
-    },
-    /// The same, when the server is not where its service has it: an FTP server may announce another host.
-    Elsewhere {
-        server: u32,
-        connection: u32,
-    },
-    /// Rewritten for the client of a connection.
-    ToClient {
-        connection: u32,
-    },
-    /// Rewritten for a client, without a connection that lasts.
-    FromServer {
-        server: u32,
-    },
-    Reply(ReplyReason),
-    /// Replaced by an error for the client of a connection.
-    Relayed {
-        connection: u32,
-        reason: ReplyReason,
-    },
-    Pass(PassReason),
-    Drop(DropReason),
 }
 
 impl Director {
@@ -408,7 +376,7 @@ impl Director {
         }
         let is_taken = if parsed.shape == Shape::Fragment {
             self.is_part_of_reply(now, bytes, meta, parsed)
-        } else if is_icmp(parsed) {
+        } else if parsed.is_icmp() {
             matches!(
                 self.error_course(now, bytes, meta, parsed),
                 ErrorCourse::Done(_) | ErrorCourse::Follow { side: Side::Server, .. }
@@ -441,7 +409,7 @@ impl Director {
         match parsed.shape {
             Shape::Fragment => self.fragment(now, packet, meta, parsed),
             Shape::Ipsec => self.ipsec(now, packet, meta, parsed),
-            _ if is_icmp(parsed) => self.icmp(now, packet, meta, parsed),
+            _ if parsed.is_icmp() => self.icmp(now, packet, meta, parsed),
             _ => otherwise,
         }
     }
@@ -579,21 +547,6 @@ impl Director {
             Err(refusal) => self.refuse(packet, parsed, refusal),
         }
     }
-}
-
-/// What a connection is to a packet that was found to belong to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Followed {
-    /// The packet goes its way.
-    Keep,
-    /// It goes nowhere: the server is deleted.
-    Drop,
-    /// It goes nowhere: the server was drained up to its deadline.
-    CutOff,
-    /// It ends, and the packet may open another.
-    End,
-    /// It stays, hidden by the one that the packet may open.
-    Shadow,
 }
 
 /// True for the server of a connection that is in no service any more, or was drained up to its deadline.

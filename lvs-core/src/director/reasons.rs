@@ -1,6 +1,6 @@
 //! How often each verdict was given, by reason: nothing is lost silently.
 
-use super::process::Decision;
+use super::decision::Decision;
 use crate::verdict::{DropReason, PassReason, ReplyReason};
 
 const KINDS: usize = 64;

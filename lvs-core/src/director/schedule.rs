@@ -4,11 +4,12 @@
 //! was found for by detour.
 
 use super::Director;
+use super::decision::{Refusal, Scheduled};
 use super::transmit::new_flags;
 use crate::addr::{Addr, Family};
 use crate::config::Meta;
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::persist::{self, TemplateKey};
 use crate::sched::NewFlow;
 use crate::service::key::{FTP_DATA_PORT, FTP_PORT};
@@ -17,26 +18,6 @@ use crate::time::Instant;
 use crate::verdict::{DropReason, PassReason, ReplyReason};
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::transport;
-
-/// What a new flow has become.
-#[derive(Debug)]
-pub(super) enum Scheduled {
-    /// A connection in the table.
-    Connection(u32),
-    /// A connection for this one packet.
-    OnePacket(Entry),
-}
-
-/// Why a packet goes no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Pass(PassReason),
-    Drop(DropReason),
-    /// Its sender gets this error.
-    Error(ReplyReason),
-    /// Its sender is told the largest packet that gets through.
-    TooBig(u16),
-}
 
 impl Director {
     /// Finds a server for a packet that no connection knows, and makes the connection. `bytes` are the packet's.

@@ -10,7 +10,7 @@ use super::transmit::new_flags;
 use crate::addr::{Addr, Family};
 use crate::app::sequence::Correction;
 use crate::conn::entry::{Ends, Entry, Flags, Kind};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::control::{DaemonRole, DaemonSpec, DaemonView};
 use crate::error::ControlError;
 use crate::event::Gone;

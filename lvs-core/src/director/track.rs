@@ -1,7 +1,7 @@
 //! A connection moves on: its state, its time, the counts that follow from both.
 
 use crate::conn::entry::{Entry, Flags, Side};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::flow::Protocol;
 use crate::proto::{Input, sctp, tcp};
 use crate::service::server::Servers;

@@ -5,15 +5,13 @@
 use core::net::IpAddr;
 
 use super::Director;
-use super::icmp::{is_icmp, unanswered};
-use super::process::Decision;
-use super::schedule::Refusal;
+use super::decision::{Decision, Outcome, Refusal};
 use super::track::{Handshake, track};
 use crate::addr::{Addr, Family};
 use crate::config::{Hook, Meta};
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::flows::{bind, unbind};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::forward::nat::Translation;
 use crate::forward::{Plan, decrement_ttl, rewrite, tun};
 use crate::service::server::Live;
@@ -31,15 +29,6 @@ const NAT: u16 = 0;
 const TUN: u16 = 2;
 const DR: u16 = 3;
 const BYPASS: u16 = 4;
-
-/// What a packet on its way to a server meets with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It leaves.
-    Send(Plan),
-    /// Its sender gets an error instead.
-    Refuse(Refusal),
-}
 
 impl Director {
     /// A packet of the client on its way to the server of a connection.
@@ -190,7 +179,7 @@ impl Director {
         let too_long = parsed.len > usize::from(mtu);
         let may_be_cut = parsed.tuple.family == Family::V4 && !parsed.dont_fragment;
         // An IPv4 error is sent whatever its length: there would be nobody to tell.
-        if too_long && !may_be_cut && !(parsed.tuple.family == Family::V4 && is_icmp(parsed)) {
+        if too_long && !may_be_cut && !(parsed.tuple.family == Family::V4 && parsed.is_icmp()) {
             return Outcome::Refuse(Refusal::TooBig(mtu));
         }
         Outcome::Send(plan)
@@ -380,7 +369,7 @@ impl Director {
     /// Passes, drops or answers a packet.
     #[cold]
     pub(super) fn refuse(&self, packet: &mut Packet<'_>, parsed: &Parsed, refusal: Refusal) -> Decision {
-        let (reason, error, after_hop) = match unanswered(parsed, refusal) {
+        let (reason, error, after_hop) = match refusal.unanswered(parsed) {
             Refusal::Pass(reason) => return Decision::Pass(reason),
             Refusal::Drop(reason) => return Decision::Drop(reason),
             Refusal::TooBig(mtu) => (ReplyReason::TooBig, IcmpError::TooBig(mtu), true),

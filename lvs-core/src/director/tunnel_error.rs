@@ -7,10 +7,10 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::Director;
-use super::process::Decision;
+use super::decision::Decision;
 use crate::addr::{Addr, Family};
 use crate::config::{Hook, Meta};
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::flow::Tuple;
 use crate::forward::icmp::is_right;
 use crate::service::Method;

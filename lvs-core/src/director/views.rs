@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::Director;
 use crate::conn::ConnId;
 use crate::conn::entry::Flags;
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 use crate::control::{
     ConnectionView, Content, EngineView, Listing, ServerView, ServiceView, TimeoutsView, listing, proc, save,
 };

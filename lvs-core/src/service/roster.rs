@@ -7,7 +7,7 @@ use core::hash::Hash;
 use hashbrown::HashMap;
 
 use crate::conn::hash::HashKey;
-use crate::conn::slab::NONE;
+use crate::conn::id::NONE;
 
 /// Lists of servers by what they have in common. A server is in one list at most.
 #[derive(Debug)]
@@ -71,6 +71,15 @@ impl<K: Copy + Eq + Hash> Roster<K> {
     fn link(&mut self, slot: u32) -> Option<&mut Link<K>> {
         self.links.get_mut(slot as usize)?.as_mut()
     }
+}
+
+/// One more or one less of something.
+pub(super) fn count_one<K: Eq + Hash>(counts: &mut HashMap<K, u32, HashKey>, key: K, added: bool) {
+    let count = counts.get(&key).copied().unwrap_or(0);
+    match if added { count.saturating_add(1) } else { count.saturating_sub(1) } {
+        0 => counts.remove(&key),
+        count => counts.insert(key, count),
+    };
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use core::net::{IpAddr, SocketAddr};
 use hashbrown::HashMap;
 
 use super::key::{ServerId, ServiceId, ServiceKey};
-use super::roster::Roster;
+use super::roster::{Roster, count_one};
 use super::spec::ServerSpec;
-use super::table::count_one;
 use super::{Method, Tunnel};
 use crate::addr::Addr;
 use crate::config::{Kernel, Path};

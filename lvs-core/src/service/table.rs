@@ -2,13 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::hash::Hash;
 use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::{HashMap, HashTable};
 
 use super::key::{FTP_DATA_PORT, FTP_PORT, ServiceId, ServiceKey};
 use super::options::ServiceOptions;
+use super::roster::count_one;
 use super::service::Service;
 use super::spec::ServiceSpec;
 use crate::addr::{Addr, Family};
@@ -222,13 +222,4 @@ impl Services {
     fn by_mark(&self, mark: u32, family: Family) -> Option<u32> {
         if mark == 0 { None } else { self.find(&ServiceKey::mark(mark, family)) }
     }
-}
-
-/// One more or one less of something.
-pub(super) fn count_one<K: Eq + Hash>(counts: &mut HashMap<K, u32, HashKey>, key: K, added: bool) {
-    let count = counts.get(&key).copied().unwrap_or(0);
-    match if added { count.saturating_add(1) } else { count.saturating_sub(1) } {
-        0 => counts.remove(&key),
-        count => counts.insert(key, count),
-    };
 }

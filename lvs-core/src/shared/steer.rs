@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::addr::{Addr, Family};
+use crate::addr::Addr;
 use crate::conn::hash::HashKey;
 use crate::director::Director;
 use crate::flow::Tuple;
@@ -14,9 +14,6 @@ use crate::rng::Rng;
 use crate::wire::ipsec;
 use crate::wire::parse::{Parsed, Shape};
 use crate::wire::quote::{self, ICMP_HEADER};
-
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
 
 /// What tells clients from servers: the addresses of services and servers, as of a version of the rules.
 #[derive(Debug)]
@@ -67,13 +64,9 @@ fn flow_of(bytes: &[u8]) -> Option<Tuple> {
     let mut parsed = Parsed::UNKNOWN;
     parsed.read(bytes, false).ok()?;
     let tuple = parsed.tuple;
-    let icmp = match tuple.family {
-        Family::V4 => ICMP,
-        Family::V6 => ICMPV6,
-    };
     match parsed.shape {
         Shape::Ipsec => Some(ipsec::key_exchange(&tuple)),
-        shape if tuple.protocol == icmp && shape != Shape::Fragment => {
+        shape if parsed.is_icmp() && shape != Shape::Fragment => {
             let quoted = bytes.get(parsed.transport + ICMP_HEADER..parsed.len);
             let quote = quoted.and_then(|quoted| quote::read(quoted, tuple.family));
             Some(quote.map_or(tuple, |quote| quote.answer()))

@@ -9,7 +9,8 @@
 
 use alloc::vec::Vec;
 
-use crate::conn::slab::{NONE, Slab};
+use crate::conn::id::NONE;
+use crate::conn::slab::Slab;
 use crate::time::Instant;
 
 /// Nanoseconds of a tick, as a power of two.

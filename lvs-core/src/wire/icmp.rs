@@ -51,7 +51,8 @@ impl IcmpError {
 }
 
 const ICMP_HEADER: usize = 8;
-const ICMPV6: u8 = 58;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const ICMPV6: u8 = 58;
 /// Longest error, by family.
 const ERROR_MAX_V4: usize = 576;
 const ERROR_MAX_V6: usize = 1280;
@@ -95,7 +96,7 @@ pub(crate) fn replace(packet: &mut Packet<'_>, parsed: &Parsed, error: IcmpError
                 identification: 0,
                 dont_fragment: false,
                 ttl: 64,
-                protocol: 1,
+                protocol: ICMP,
                 source: source.to_v4_bytes(),
                 destination: parsed.tuple.source.to_v4_bytes(),
             }

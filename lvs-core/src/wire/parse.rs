@@ -5,7 +5,7 @@
 
 use super::checksum::Sum;
 use super::transport::{self, TcpFlags};
-use super::{be16, ipsec, ipv4, ipv6};
+use super::{be16, icmp, ipsec, ipv4, ipv6};
 use crate::addr::{Addr, Family};
 use crate::flow::{Protocol, Tuple};
 use crate::verdict::DropReason;
@@ -250,6 +250,15 @@ impl Parsed {
     #[inline]
     pub(crate) const fn is_sctp(&self) -> bool {
         self.tuple.protocol == Protocol::Sctp as u8
+    }
+
+    /// True for a packet whose protocol carries ICMP errors of its family.
+    pub(crate) fn is_icmp(&self) -> bool {
+        let protocol = match self.tuple.family {
+            Family::V4 => icmp::ICMP,
+            Family::V6 => icmp::ICMPV6,
+        };
+        self.tuple.protocol == protocol
     }
 
     /// True if the packet opens a connection: a SYN, whatever else is set, or an INIT.
