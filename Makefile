@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 # The release of cargo-c for the Rust of this project's tests; others want another Rust.
 CARGO_C_VERSION ?= 0.10.24
 
-.PHONY: install-c cargo-c test test-python test-python-if-there model lint bench bench-quick instructions doc tools
+.PHONY: install-c cargo-c test test-python test-python-if-there model lint bench bench-quick bench-python instructions doc tools
 
 test: tools lint
 	PROPTEST_RNG_SEED=1 $(CARGO) test --workspace --locked
@@ -30,11 +30,11 @@ test-python-if-there:
 	@if $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then $(MAKE) test-python; \
 	else echo "note: no Python with venv: the tests of the Python package are left out"; fi
 
-# The Python package, built and installed into an environment of its own.
+# The Python package, built with all checks and installed into an environment of its own.
 test-python:
 	test -x $(VENV)/bin/pip || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check './lvs-py[test]'
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps ./lvs-py
+	$(VENV)/bin/pip uninstall --quiet --yes lvs-py
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --config-settings=build-args="--profile dev" './lvs-py[test]'
 	cd lvs-py && ../$(VENV)/bin/python -m pytest --quiet
 	cd lvs-py && ../$(VENV)/bin/python -m mypy python/lvs tests/typed.py
 	cd lvs-py && ../$(VENV)/bin/python -m mypy.stubtest lvs --mypy-config-file pyproject.toml --ignore-disjoint-bases
@@ -52,9 +52,19 @@ lint:
 # Times, into one table: BENCHMARKING.md says what to trust for what. Ten minutes, or half a minute of smaller tables.
 bench:
 	$(CARGO) bench --locked -p lvs-benches --bench suite
+	$(MAKE) bench-python
 
 bench-quick:
 	$(CARGO) bench --locked -p lvs-benches --bench suite -- quick
+
+# What calls from Python cost, behind the same table: half a minute, and a build of the package for it.
+bench-python:
+	test -x $(VENV)-bench/bin/pip || $(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
+	  --config-settings=build-args="--features measure" ./lvs-py
+	@mkdir -p target/bench
+	$(VENV)-bench/bin/python benches/python/crossing.py > target/bench/python.txt
+	@cat target/bench/python.txt; cat target/bench/python.txt >> target/bench/table.txt
 
 # Instructions of a packet, compared with benches/instructions.txt; BLESS=1 writes that file anew.
 instructions:

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lvs_core::{Meta, Packet, Verdict};
+use lvs_core::{Instant, Meta, Packet, ServerId, Verdict};
 use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -77,6 +77,29 @@ impl Director {
         checksum: &str,
         from_host: bool,
     ) -> PyResult<Batch> {
+        let handed = Handed::new(packets, lengths, offsets, now, mark, meta(0, hook, checksum, from_host)?)?;
+        let work = |state: &mut State| process(state, &handed);
+        if handed.layout.count() < LONG { self.with(py, work) } else { self.with_others_running(py, work) }
+    }
+}
+
+/// What a batch is made of: packets, times, and what the host knows of each.
+pub(crate) struct Handed<'a> {
+    bytes: Cow<'a, [u8]>,
+    layout: Layout,
+    times: Each<Instant>,
+    metas: Each<Meta>,
+}
+
+impl<'a> Handed<'a> {
+    pub(crate) fn new(
+        packets: &'a Bound<'_, PyAny>,
+        lengths: Option<&Bound<'_, PyAny>>,
+        offsets: Option<&Bound<'_, PyAny>>,
+        now: &Bound<'_, PyAny>,
+        mark: Option<&Bound<'_, PyAny>>,
+        ordinary: Meta,
+    ) -> PyResult<Self> {
         let (bytes, layout) = flat(packets, lengths, offsets)?;
         let count = layout.count();
         let times = match now.extract::<f64>() {
@@ -86,7 +109,6 @@ impl Director {
                 Each::Own(moments.into_iter().map(instant).collect::<Result<Vec<_>, _>>()?)
             }
         };
-        let ordinary = meta(0, hook, checksum, from_host)?;
         let metas = match mark {
             None => Each::One(ordinary),
             Some(mark) => match mark.extract::<u32>() {
@@ -98,15 +120,27 @@ impl Director {
                 }
             },
         };
-        let work = |state: &mut State| process(state, &bytes, &layout, &times, &metas);
-        if count < LONG { self.with(py, work) } else { self.with_others_running(py, work) }
+        Ok(Self { bytes, layout, times, metas })
     }
+}
+
+/// What processes a batch, one burst of it after the other.
+pub(crate) trait Processor {
+    fn burst(&mut self, now: Instant, packets: &mut [Packet<'_>], metas: &[Meta], said: &mut [Verdict]);
+    fn address(&mut self, id: ServerId) -> Option<SocketAddr>;
 }
 
 /// One for all, or one for each.
 enum Each<T> {
     One(T),
     Own(Vec<T>),
+}
+
+impl<T: Copy + Default> Each<T> {
+    /// The one for all, if it is one.
+    fn first(&self) -> T {
+        if let Self::One(one) = self { *one } else { T::default() }
+    }
 }
 
 impl<T: Copy> Each<T> {
@@ -133,82 +167,86 @@ impl Layout {
             Self::Places(places) => places.len(),
         }
     }
+
+    /// Bytes of all packets.
+    fn size(&self) -> usize {
+        match self {
+            Self::Rows { count, length, .. } => count * length,
+            Self::Places(places) => places.iter().map(|(_, length)| length).sum(),
+        }
+    }
+
+    #[inline]
+    fn packet<'a>(&self, bytes: &'a [u8], number: usize) -> &'a [u8] {
+        let (offset, length) = match self {
+            Self::Rows { stride, length, .. } => (number * stride, *length),
+            Self::Places(places) => places[number],
+        };
+        &bytes[offset..][..length]
+    }
 }
 
-fn process(
-    state: &mut State,
-    bytes: &[u8],
-    layout: &Layout,
-    times: &Each<lvs_core::Instant>,
-    metas: &Each<Meta>,
-) -> Batch {
+/// Burst by burst: what is copied is processed while it is in the nearest cache.
+pub(crate) fn process(processor: &mut impl Processor, handed: &Handed<'_>) -> Batch {
+    let Handed { bytes, layout, times, metas } = handed;
     let count = layout.count();
-    let (mut data, mut places) = rows(bytes, layout);
-    let mut verdicts = Vec::with_capacity(count);
-    let mut packets = Vec::with_capacity(count);
-    let mut rest = &mut data[..];
-    for place in &places {
-        let (row, others) = rest.split_at_mut(HEADROOM + place.length as usize);
-        packets.push(Packet::new(row, HEADROOM, place.length as usize).expect("a row is its headroom and its packet"));
-        rest = others;
-    }
-    let nothing = Verdict::Pass(lvs_core::PassReason::NoService);
-    let mut said = [nothing; BURST];
-    let mut done = 0;
-    for packets in packets.chunks_mut(BURST) {
-        let said = &mut said[..packets.len()];
+    let mut data = Vec::with_capacity(layout.size() + count * HEADROOM);
+    let (mut places, mut verdicts) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut servers = Servers::default();
+    let mut said = [Verdict::Pass(lvs_core::PassReason::NoService); BURST];
+    let same_meta = [metas.first(); BURST];
+    for first in (0..count).step_by(BURST) {
+        let begin = data.len();
+        for number in first..count.min(first + BURST) {
+            places.push(add_row(&mut data, layout.packet(bytes, number)));
+        }
+        let places = &mut places[first..];
+        let mut rest = &mut data[begin..];
+        let mut packets: [Packet<'_>; BURST] = std::array::from_fn(|number| {
+            let Some(place) = places.get(number) else { return Packet::whole(&mut []) };
+            let length = place.length as usize;
+            let (row, others) = std::mem::take(&mut rest).split_at_mut(HEADROOM + length);
+            rest = others;
+            Packet::new(row, HEADROOM, length).expect("a row is its headroom and its packet")
+        });
+        let (packets, said) = (&mut packets[..places.len()], &mut said[..places.len()]);
         match (times, metas) {
-            (Each::One(now), Each::One(meta)) => {
-                state.director.process_burst(*now, packets, &[*meta; BURST], said);
-            }
-            (Each::One(now), Each::Own(metas)) => {
-                state.director.process_burst(*now, packets, &metas[done..], said);
-            }
-            (Each::Own(_), _) => {
+            (Each::One(now), Each::One(_)) => processor.burst(*now, packets, &same_meta, said),
+            (Each::One(now), Each::Own(metas)) => processor.burst(*now, packets, &metas[first..], said),
+            (Each::Own(times), _) => {
                 for (n, packet) in packets.iter_mut().enumerate() {
-                    said[n] = state.director.process(times.of(done + n), packet, metas.of(done + n));
+                    let (packet, said) = (std::slice::from_mut(packet), std::slice::from_mut(&mut said[n]));
+                    processor.burst(times[first + n], packet, &[metas.of(first + n)], said);
                 }
             }
         }
-        verdicts.extend_from_slice(said);
-        done += packets.len();
-    }
-    let mut servers = Servers::default();
-    for ((place, packet), verdict) in places.iter_mut().zip(&packets).zip(&verdicts) {
-        // The row begins where its packet was, less the headroom; the packet may have moved in it.
-        place.offset = place.offset + packet.offset() as u32 - HEADROOM as u32;
-        place.length = packet.len() as u32;
-        if let Verdict::Forward(out) = verdict
-            && let Some(id) = out.server
-        {
-            place.server = servers.number(state, id);
+        for ((place, packet), verdict) in places.iter_mut().zip(packets).zip(&*said) {
+            // The packet may have moved in its row.
+            place.offset = place.offset + packet.offset() as u32 - HEADROOM as u32;
+            place.length = packet.len() as u32;
+            if let Verdict::Forward(out) = verdict
+                && let Some(id) = out.server
+            {
+                place.server = servers.number(processor, id);
+            }
         }
+        verdicts.extend_from_slice(said);
     }
-    drop(packets);
     Batch { data, places, verdicts, servers: servers.addresses }
 }
 
-/// Packets in rows of their own, with room in front of each.
-fn rows(bytes: &[u8], layout: &Layout) -> (Vec<u8>, Vec<Place>) {
-    let count = layout.count();
-    let mut places = Vec::with_capacity(count);
-    let total: usize = match layout {
-        Layout::Rows { count, length, .. } => count * length,
-        Layout::Places(places) => places.iter().map(|(_, length)| length).sum(),
-    };
-    let mut data = Vec::with_capacity(total + count * HEADROOM);
-    let mut add = |packet: &[u8]| {
-        data.extend_from_slice(&[0; HEADROOM]);
-        places.push(Place { offset: data.len() as u32, length: packet.len() as u32, server: -1 });
-        data.extend_from_slice(packet);
-    };
-    match layout {
-        Layout::Rows { count, stride, length } => {
-            (0..*count).for_each(|row| add(&bytes[row * stride..][..*length]));
-        }
-        Layout::Places(places) => places.iter().for_each(|(offset, length)| add(&bytes[*offset..][..*length])),
+/// Puts a packet into a row of its own, with room in front of it.
+#[inline]
+fn add_row(data: &mut Vec<u8>, packet: &[u8]) -> Place {
+    data.extend_from_slice(&[0; HEADROOM]);
+    let place = Place { offset: data.len() as u32, length: packet.len() as u32, server: -1 };
+    // Blocks of a size that the compiler knows: most packets are short.
+    let (blocks, rest) = packet.as_chunks::<64>();
+    blocks.iter().for_each(|block| data.extend_from_slice(block));
+    if !rest.is_empty() {
+        data.extend_from_slice(rest);
     }
-    (data, places)
+    place
 }
 
 /// Servers by numbers of a batch's own: those of the ids' places, as far as they came up.
@@ -221,16 +259,16 @@ struct Servers {
 
 impl Servers {
     #[inline]
-    fn number(&mut self, state: &mut State, id: lvs_core::ServerId) -> i32 {
+    fn number(&mut self, processor: &mut impl Processor, id: ServerId) -> i32 {
         // A place may be taken anew, but not while packets are processed.
         match self.numbers.get(id.index()) {
             Some(number) if *number >= 0 => *number,
-            _ => self.add(state, id),
+            _ => self.add(processor, id),
         }
     }
 
-    fn add(&mut self, state: &mut State, id: lvs_core::ServerId) -> i32 {
-        let Some(address) = state.address(id) else { return -1 };
+    fn add(&mut self, processor: &mut impl Processor, id: ServerId) -> i32 {
+        let Some(address) = processor.address(id) else { return -1 };
         if self.numbers.len() <= id.index() {
             self.numbers.resize(id.index() + 1, -1);
         }

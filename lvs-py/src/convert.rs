@@ -143,9 +143,11 @@ pub(crate) fn netmask(object: &Bound<'_, PyAny>) -> PyResult<Netmask> {
 // Times.
 
 pub(crate) fn instant(seconds: f64) -> Result<Instant, Error> {
-    // The conversion saturates: what is too large becomes "never".
+    // The conversion saturates: what is too large becomes "never". From 2^52 on there is nothing to round.
+    let nanos = seconds * 1e9;
+    let half = if nanos < (1_u64 << 52) as f64 { 0.5 } else { 0.0 };
     let is_time = seconds.is_finite() && seconds >= 0.0;
-    if is_time { Ok(Instant::from_nanos((seconds * 1e9).round() as u64)) } else { Err(Error::Now) }
+    if is_time { Ok(Instant::from_nanos((nanos + half) as u64)) } else { Err(Error::Now) }
 }
 
 /// Seconds since the origin.

@@ -12,9 +12,12 @@ mod capture;
 mod convert;
 mod director;
 mod errors;
+#[cfg(feature = "measure")]
+mod measure;
 mod packets;
 mod records;
 mod scheduler;
+mod shared;
 mod testing;
 mod verdicts;
 
@@ -30,6 +33,8 @@ mod _lvs {
     use crate::packets::{sctp, tcp, udp};
     #[pymodule_export]
     use crate::scheduler::{Candidate, NewFlow};
+    #[pymodule_export]
+    use crate::shared::SharedDirector;
     #[pymodule_export]
     use crate::testing::{SchedulerPool, play_recording};
     #[pymodule_export]

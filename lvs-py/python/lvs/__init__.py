@@ -5,7 +5,7 @@ A Director takes rules in the language of ipvsadm, packets and the time; it answ
 """
 
 from lvs import captures, packets
-from lvs._lvs import Batch, Candidate, Director, Drop, Forward, NewFlow, Pass, Reply
+from lvs._lvs import Batch, Candidate, Director, Drop, Forward, NewFlow, Pass, Reply, SharedDirector
 from lvs.exceptions import (
     CapacityError,
     CaptureError,
@@ -86,6 +86,7 @@ __all__ = [
     "Server",
     "Service",
     "ServiceOptions",
+    "SharedDirector",
     "SlowStart",
     "SyncMessage",
     "SyncReceived",

@@ -36,6 +36,7 @@ __all__ = [
     "Pass",
     "Reply",
     "SchedulerPool",
+    "SharedDirector",
     "play_recording",
     "sctp",
     "tcp",
@@ -87,7 +88,9 @@ class Director:
     """The seed of its random choices."""
     """The seed of its random choices."""
     """The seed of its random choices."""
+    """The seed of its random choices."""
     capacity: Final[int]
+    """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
@@ -457,6 +460,111 @@ class Director:
         """Return what the kernel shows in a file of /proc/net: ip_vs, ip_vs_conn, ip_vs_conn_sync, ip_vs_stats or
         ip_vs_app. Raises NotFoundError for other names.
         """
+
+@final
+class SharedDirector:
+    """A director for several threads, which work in it at the same time: connections are spread over shards.
+
+    It answers as a Director does, flow by flow, and every method may be called by any thread at any time. With one shard
+    for each thread, threads that bring packets to different shards do not wait for each other as long as flows go on. Any
+    packet may be brought to any shard; it is fast where those of one flow, its replies included, come to the same one:
+    shard_of says to which. Arguments but shards are those of Director, and so is what they raise. Schedulers are those
+    with names.
+    """
+    seed: Final[int]
+    """The seed of its random choices."""
+    shards: Final[int]
+    """How many shards there are."""
+    def __new__(
+        cls,
+        *,
+        shards: int = 2,
+        seed: int | None = None,
+        connections: int = 65536,
+        events: int = 0,
+        fragments: int = 4096,
+        engine_templates: int = 16384,
+        local_addresses: Sequence[_Address] = ...,
+        address_v4: _Address | None = None,
+        address_v6: _Address | None = None,
+        mtu: int = 1500,
+        tunnel_source_v4: _Address | None = None,
+        tunnel_source_v6: _Address | None = None,
+        kernel: Literal["6.1.192", "older"] = "6.1.192",
+        admission: _Admission = "refuse",
+    ) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def close(self) -> None:
+        """Free the memory, once calls that are under way have ended. Every later call but this one raises ClosedError."""
+    def process(
+        self,
+        packet: _Packet,
+        *,
+        now: float,
+        mark: int = 0,
+        hook: _Hook = "local",
+        checksum: _Checksum = "unverified",
+        from_host: bool = False,
+    ) -> _Verdict:
+        """As Director.process, at the shard that the packet's flow belongs to."""
+    def process_batch(
+        self,
+        packets: Buffer | Sequence[_Packet],
+        lengths: _Ints | int | None = None,
+        *,
+        now: float | _Floats,
+        shard: int = 0,
+        offsets: _Ints | None = None,
+        mark: int | _Ints | None = None,
+        hook: _Hook = "local",
+        checksum: _Checksum = "unverified",
+        from_host: bool = False,
+    ) -> Batch:
+        """Decide on many packets, in order, at a shard: as Director.process_batch. Other threads run meanwhile, in here too."""
+    def shard_of(self, packet: _Packet) -> int:
+        """Return the shard that a packet's flow belongs to, replies of NAT servers included."""
+    def explain(
+        self,
+        packet: _Packet,
+        *,
+        now: float = 0.0,
+        mark: int = 0,
+        hook: _Hook = "local",
+        checksum: _Checksum = "unverified",
+        from_host: bool = False,
+    ) -> Explanation:
+        """As Director.explain."""
+    def load(self, rules: str) -> None:
+        """As Director.load."""
+    def run(self, line: str) -> str:
+        """As Director.run: every line of ipvsadm."""
+    def apply(self, rules: str) -> Applied:
+        """As Director.apply."""
+    def save(self) -> str:
+        """As Director.save."""
+    def listing(self) -> str:
+        """Return what ipvsadm -L -n prints. For other listings run their lines."""
+    def advance(self, now: float) -> None:
+        """As Director.advance."""
+    def next_deadline(self) -> float | None:
+        """As Director.next_deadline."""
+    def set_tunable(self, name: str, value: str) -> None:
+        """As Director.set_tunable, of a value written as for sysctl."""
+    def services(self) -> Table[Service]:
+        """As Director.services."""
+    def connections(self) -> Table[Connection]:
+        """As Director.connections."""
+    def connection_count(self) -> int:
+        """As Director.connection_count."""
+    def events(self) -> list[Event]:
+        """As Director.events; what is about a server names it by its address alone."""
+    def reasons(self) -> dict[tuple[str, str], int]:
+        """As Director.reasons."""
+    def counters(self) -> Counters:
+        """As Director.counters."""
+    def metrics(self) -> str:
+        """As Director.metrics."""
 
 @final
 class Batch:

@@ -23,12 +23,15 @@ use crate::records::Classes;
 use crate::scheduler::Raised;
 use crate::verdicts::verdict;
 
+pub(crate) use operate::server_of;
+pub(crate) use views::reason_counts;
+
 /// Room in front of a packet: more than any tunnel or ICMP error takes.
 pub(crate) const HEADROOM: usize = 128;
 /// Room behind it, for what helpers add.
 pub(crate) const TAILROOM: usize = 128;
 /// Work done by one step of `advance`; it takes as many as there is work for.
-const BUDGET: usize = 1 << 16;
+pub(crate) const BUDGET: usize = 1 << 16;
 
 /// One load balancer: services, servers, connections, and the packet path of IPVS in Linux 6.1.192.
 ///
@@ -106,22 +109,17 @@ impl Director {
         admission: &str,
     ) -> PyResult<Self> {
         let seed = seed.map_or_else(|| random(py), Ok)?;
-        let mut path = Path::new(mtu);
-        path.tunnel_source_v4 = v4(tunnel_source_v4)?.unwrap_or(path.tunnel_source_v4);
-        path.tunnel_source_v6 = v6(tunnel_source_v6)?.unwrap_or(path.tunnel_source_v6);
-        let config = Config {
-            connections,
-            events,
-            fragments,
-            engine_templates,
-            local_addresses: local_addresses.into_iter().map(|address| address.0).collect(),
-            address_v4: v4(address_v4)?,
-            address_v6: v6(address_v6)?,
-            path,
-            kernel: self::kernel(kernel)?,
-            admission: self::admission(admission)?,
-            ..Config::with_seed(seed)
+        let host = HostWords {
+            local_addresses,
+            address_v4,
+            address_v6,
+            mtu,
+            tunnel_source_v4,
+            tunnel_source_v6,
+            kernel,
+            admission,
         };
+        let config = configured(seed, [connections, events, fragments, engine_templates], host)?;
         let director = lvs_core::Director::new(config).map_err(Error::Config)?;
         let (scratch, names, drained) = (Vec::new(), Vec::new(), Vec::new());
         let state = State { director, scratch, names, drained, calls_python: false };
@@ -361,8 +359,41 @@ fn this_thread() -> u64 {
     NUMBER.with(|number| *number)
 }
 
+/// What a user says of the host, and of what it is to be like.
+pub(crate) struct HostWords<'a> {
+    pub(crate) local_addresses: Vec<Address>,
+    pub(crate) address_v4: Option<Address>,
+    pub(crate) address_v6: Option<Address>,
+    pub(crate) mtu: u16,
+    pub(crate) tunnel_source_v4: Option<Address>,
+    pub(crate) tunnel_source_v6: Option<Address>,
+    pub(crate) kernel: &'a str,
+    pub(crate) admission: &'a str,
+}
+
+/// A configuration with room for so many connections, events, fragments and Call-IDs.
+pub(crate) fn configured(seed: u64, sizes: [usize; 4], host: HostWords<'_>) -> PyResult<Config> {
+    let [connections, events, fragments, engine_templates] = sizes;
+    let mut path = Path::new(host.mtu);
+    path.tunnel_source_v4 = v4(host.tunnel_source_v4)?.unwrap_or(path.tunnel_source_v4);
+    path.tunnel_source_v6 = v6(host.tunnel_source_v6)?.unwrap_or(path.tunnel_source_v6);
+    Ok(Config {
+        connections,
+        events,
+        fragments,
+        engine_templates,
+        local_addresses: host.local_addresses.into_iter().map(|address| address.0).collect(),
+        address_v4: v4(host.address_v4)?,
+        address_v6: v6(host.address_v6)?,
+        path,
+        kernel: kernel(host.kernel)?,
+        admission: admission(host.admission)?,
+        ..Config::with_seed(seed)
+    })
+}
+
 /// A seed from the operating system.
-fn random(py: Python<'_>) -> PyResult<u64> {
+pub(crate) fn random(py: Python<'_>) -> PyResult<u64> {
     py.import("secrets")?.call_method1("randbits", (64,))?.extract()
 }
 

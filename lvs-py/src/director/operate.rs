@@ -260,11 +260,7 @@ impl State {
         let mut views = None;
         let mut named = Vec::with_capacity(events.len());
         for event in events {
-            let (Event::Overloaded(id)
-            | Event::Relieved(id)
-            | Event::DrainDeadline { server: id, .. }
-            | Event::Drained { server: id, .. }) = event
-            else {
+            let Some(id) = server_of(&event) else {
                 named.push((event, (None, None)));
                 continue;
             };
@@ -284,6 +280,17 @@ impl State {
             named.push((event, name));
         }
         named
+    }
+}
+
+/// The server that an event is about.
+pub(crate) const fn server_of(event: &Event) -> Option<ServerId> {
+    match event {
+        Event::Overloaded(id)
+        | Event::Relieved(id)
+        | Event::DrainDeadline { server: id, .. }
+        | Event::Drained { server: id, .. } => Some(*id),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a director tells of itself: services, servers, connections, counters.
 
-use lvs_core::{DropReason, PassReason, ReplyReason};
+use lvs_core::{DropReason, PassReason, ReasonCounts, ReplyReason};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -78,18 +78,7 @@ impl Director {
     /// Return how often each verdict was given, by pairs such as ("pass", "no-service") and ("forward", ""). Those that
     /// were never given are left out.
     fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counts = self.with(py, |state| state.director.reasons().clone())?;
-        let passed = PassReason::ALL.iter().map(|reason| ("pass", reason.name(), counts.passed(*reason)));
-        let dropped = DropReason::ALL.iter().map(|reason| ("drop", reason.name(), counts.dropped(*reason)));
-        let replied = ReplyReason::ALL.iter().map(|reason| ("reply", reason.name(), counts.replied(*reason)));
-        let all = PyDict::new(py);
-        let forwarded = [("forward", "", counts.forwarded())];
-        for (verdict, reason, count) in forwarded.into_iter().chain(passed).chain(dropped).chain(replied) {
-            if count > 0 {
-                all.set_item((verdict, reason), count)?;
-            }
-        }
-        Ok(all)
+        reason_counts(py, &self.with(py, |state| state.director.reasons().clone())?)
     }
 
     /// Return how many connections went so that others had room in a full table, by kind: expired, half_open, single.
@@ -128,4 +117,19 @@ impl Director {
         let text = self.with(py, |state| state.director.proc_file(name))?;
         text.ok_or_else(|| crate::errors::not_found(format!("there is no file {name:?}")))
     }
+}
+
+/// How often each verdict was given, for those that were.
+pub(crate) fn reason_counts<'py>(py: Python<'py>, counts: &ReasonCounts) -> PyResult<Bound<'py, PyDict>> {
+    let passed = PassReason::ALL.iter().map(|reason| ("pass", reason.name(), counts.passed(*reason)));
+    let dropped = DropReason::ALL.iter().map(|reason| ("drop", reason.name(), counts.dropped(*reason)));
+    let replied = ReplyReason::ALL.iter().map(|reason| ("reply", reason.name(), counts.replied(*reason)));
+    let all = PyDict::new(py);
+    let forwarded = [("forward", "", counts.forwarded())];
+    for (verdict, reason, count) in forwarded.into_iter().chain(passed).chain(dropped).chain(replied) {
+        if count > 0 {
+            all.set_item((verdict, reason), count)?;
+        }
+    }
+    Ok(all)
 }

@@ -1,0 +1,124 @@
+"""Several threads on one director: one after the other in a Director, at the same time in a SharedDirector."""
+
+import threading
+import time
+
+import lvs
+import pytest
+from lvs.packets import tcp
+
+from conftest import RULES
+
+
+def client(port, **named):
+    return tcp(f"198.51.100.9:{port}", "192.0.2.10:80", **named)
+
+
+def in_threads(count, work):
+    """Lets threads work, and raises what one of them raised."""
+    wrong = []
+
+    def guarded(number):
+        try:
+            work(number)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive(), "it hangs"
+    if wrong:
+        raise wrong[0]
+
+
+def test_every_method_may_meet_every_other(director):
+    packets = [client(port) for port in range(1000, 1100)]
+
+    def work(number):
+        for turn in range(20):
+            director.process_batch(packets, now=turn)
+            director.process(packets[number], now=turn)
+            director.explain(packets[number], now=turn)
+            director.listing(), director.connections(), director.metrics(), director.events()
+            director.edit_server("tcp 192.0.2.10:80", "10.0.0.101:8080", weight=turn)
+            director.advance(turn)
+            director.apply(director.save())
+
+    in_threads(4, work)
+    assert sum(director.reasons().values()) >= 4 * 20 * 101
+
+
+def test_a_director_may_be_closed_under_way():
+    director = lvs.Director(seed=7)
+    director.load(RULES)
+    packets = [client(port) for port in range(1000, 1200)]
+    closed = []
+
+    def work(number):
+        if number == 0:
+            time.sleep(0.01)
+            director.close()
+            return
+        try:
+            while True:
+                director.process_batch(packets, now=0)
+        except lvs.ClosedError:
+            closed.append(number)
+
+    in_threads(4, work)
+    assert sorted(closed) == [1, 2, 3]
+
+
+def test_threads_work_in_a_shared_director_at_the_same_time():
+    with lvs.SharedDirector(seed=7, shards=4, events=10000) as director:
+        director.load(RULES)
+        assert (director.shards, director.seed) == (4, 7)
+
+        def work(shard):
+            packets = [client(1000 + 100 * shard + number) for number in range(100)]
+            for turn in range(5):
+                batch = director.process_batch(packets, now=turn, shard=shard)
+                assert set(batch.verdict) == {1} and batch.servers == ("10.0.0.101:8080",)
+            assert director.process(packets[0], now=5).server == "10.0.0.101:8080"
+
+        in_threads(4, work)
+        assert director.connection_count() == len(director.connections()) == 400
+        assert director.reasons() == {("forward", ""): 4 * 501}
+        assert len(director.events()) == 400
+
+
+def test_a_shared_director_answers_as_a_director_does(director):
+    packets = [client(port, flags=flags) for port in range(1000, 1010) for flags in ("S", "A", "FA")] + [b"", b"E"]
+    lengths = [len(packet) for packet in packets]
+    with lvs.SharedDirector(seed=7, shards=1) as shared:
+        shared.load(RULES)
+        told = list(shared.process_batch(b"".join(packets), lengths, now=1))
+        expected = [director.process(packet, now=1) for packet in packets]
+        assert [(type(a), getattr(a, "packet", None)) for a in told] == [
+            (type(b), getattr(b, "packet", None)) for b in expected
+        ]
+        assert shared.listing() == director.listing() and shared.save() == director.save()
+        assert shared.run("-L -n -c") == director.run("-L -n -c")
+        assert shared.explain(packets[0], now=1).state == director.explain(packets[0], now=1).state
+        assert shared.services()[0].servers[0].address == "10.0.0.101:8080"
+        assert shared.apply(shared.save()).is_unchanged
+        shared.set_tunable("conn_reuse_mode", "0")
+        assert shared.next_deadline() is not None
+        shared.advance(2000)
+        assert shared.connections() == () and shared.counters().connections >= 0
+        assert "lvs_packets_total" in shared.metrics() and shared.shard_of(packets[0]) == 0
+        for wrong, error in (
+            (lambda: shared.process_batch(packets, now=1, shard=1), ValueError),
+            (lambda: shared.load("-A"), lvs.RuleError),
+            (lambda: shared.process(7, now=1), TypeError),
+            (lambda: shared.set_tunable("nothing", "0"), lvs.NotFoundError),
+            (lambda: lvs.SharedDirector(connections=0), lvs.ConfigError),
+        ):
+            with pytest.raises(error):
+                wrong()
+    assert repr(shared) == "<lvs.SharedDirector seed=7 shards=1 (closed)>"
+    with pytest.raises(lvs.ClosedError):
+        shared.listing()
