@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::prefetch;
-use super::tags::{ORDER, PLACES, Places, Tags};
+use super::tags::{PLACES, Places, Tags};
 
 /// One cache line. A tag of 0 marks a free place.
 #[derive(Clone, Debug)]
@@ -62,30 +62,43 @@ impl Index {
         Candidates { index: self, bucket, at, tag, places: bucket.tags.matching(tag), left: self.buckets.len() - 1 }
     }
 
-    /// Adds a key. `same` tells whether a slot found on the way has the same key: the new one goes before it.
+    /// Adds a key. `same` is asked of every slot that may have this hash whether it has the same key: the new one goes
+    /// before it.
     ///
     /// There is always room: a table has no more keys than it was made for.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32, mut same: impl FnMut(u32) -> bool) {
         let tag = tag(hash);
-        let mut carried = slot;
+        let mut carried = Some(slot);
         let mut at = self.home(hash);
         for _ in 0..self.buckets.len() {
-            let bucket = &mut self.buckets[at];
-            for place in ORDER {
-                let found = bucket.tags.get(place);
-                if found == 0 {
-                    bucket.tags.set(place, tag);
-                    bucket.slots[place] = carried;
-                    return;
-                }
-                if found == tag && same(bucket.slots[place]) {
-                    core::mem::swap(&mut bucket.slots[place], &mut carried);
+            let Bucket { tags, slots } = &mut self.buckets[at];
+            let free = if carried.is_some() { tags.matching(0) } else { Places::NONE };
+            let (mut before, mut behind) = tags.matching(tag).parted_at(free);
+            while !before.is_empty() {
+                let place = before.take();
+                if same(slots[place])
+                    && let Some(carried) = &mut carried
+                {
+                    core::mem::swap(&mut slots[place], carried);
                 }
             }
-            bucket.tags.passed = bucket.tags.passed.saturating_add(1);
+            while !behind.is_empty() {
+                same(slots[behind.take()]);
+            }
+            match (carried, free.first()) {
+                (Some(slot), Some(place)) => {
+                    tags.set(place, tag);
+                    (slots[place], carried) = (slot, None);
+                }
+                (Some(_), None) => tags.passed = tags.passed.saturating_add(1),
+                (None, _) => {}
+            }
+            if carried.is_none() && tags.passed == 0 {
+                return;
+            }
             at = self.next(at);
         }
-        debug_assert!(false, "more keys than the index was made for");
+        debug_assert!(carried.is_none(), "more keys than the index was made for");
     }
 
     /// Removes a slot that was added with this hash.

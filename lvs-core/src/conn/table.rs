@@ -268,3 +268,46 @@ impl Table {
 const fn spread(engine_hash: u32) -> u64 {
     engine_hash as u64 | (engine_hash as u64) << 32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addr::Addr;
+    use crate::conn::entry::{Ends, Flags};
+    use crate::flow::Protocol;
+    use crate::rng::Rng;
+
+    type End = (Addr, u16);
+
+    fn nat(client: End, virtual_: End, server: End) -> Entry {
+        let ends = Ends { family: Family::V4, server_family: Family::V4, client, virtual_, server };
+        let kind = Kind::connection(Family::V4, Protocol::Tcp.number());
+        let mut entry = Entry::new(kind, &ends, Flags::with_method(Method::Nat));
+        entry.expires = Instant::MAX;
+        entry
+    }
+
+    #[test]
+    fn a_reply_is_one_even_if_a_request_is_found_before_it() {
+        let end = |host: u32, port| (Addr::v4(0x0a00_0000 + host), port);
+        let (client, server) = (end(1, 4000), end(2, 80));
+        for port in 0..200 {
+            let mut table = Table::with_capacity(3, HashKey::from_rng(&mut Rng::from_seed(1))).unwrap();
+            let other = table.insert(nat(end(3, port), end(4, 80), end(5, 80))).unwrap();
+            let first = table.insert(nat(client, end(9, 80), server)).unwrap();
+            // The other leaves a free place, perhaps in front of the first one's.
+            table.remove(other);
+            // The server is a client of the client.
+            table.insert(nat(server, client, end(6, 80))).unwrap();
+            let reply = Tuple {
+                family: Family::V4,
+                protocol: Protocol::Tcp.number(),
+                source: server.0,
+                source_port: server.1,
+                destination: client.0,
+                destination_port: client.1,
+            };
+            assert_eq!(table.find(table.hash(&reply), &reply, Instant::ZERO), Some((first, Side::Server)), "{port}");
+        }
+    }
+}

@@ -64,12 +64,28 @@ const fn zero_bytes(word: u64) -> u64 {
 pub(super) struct Places(u64);
 
 /// The order in which the places of a bucket are looked at and filled.
-pub(super) const ORDER: [usize; PLACES] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 5, 6, 7];
+#[cfg(test)]
+const ORDER: [usize; PLACES] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 5, 6, 7];
 
 impl Places {
+    pub(super) const NONE: Self = Self(0);
+
     #[inline]
     pub(super) const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The first place, if there is one.
+    #[inline]
+    pub(super) const fn first(mut self) -> Option<usize> {
+        if self.is_empty() { None } else { Some(self.take()) }
+    }
+
+    /// The places before the first of another set, and the others; all are before it if that set is empty.
+    #[inline]
+    pub(super) const fn parted_at(self, other: Self) -> (Self, Self) {
+        let before = (other.0 & other.0.wrapping_neg()).wrapping_sub(1);
+        (Self(self.0 & before), Self(self.0 & !before))
     }
 
     /// Takes the first out of a set that is not empty.
