@@ -1,6 +1,6 @@
 //! The handles: what a `lvs_director` and a `lvs_shared` pointer points to, how they come, go and are borrowed.
 
-use core::cell::{Cell, RefCell, RefMut};
+use core::cell::{Cell, UnsafeCell};
 use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{NonNull, null};
@@ -15,15 +15,27 @@ use crate::lvs_sync_message;
 
 /// One load balancer: services, servers, connections, and the packet path.
 #[derive(Debug)]
-pub struct lvs_director(RefCell<Inner>);
+pub struct lvs_director {
+    state: Cell<State>,
+    /// Whoever has made the state [`Busy`](State::Busy) has it alone.
+    inner: UnsafeCell<Inner>,
+}
+
+/// What a handle is doing. A lock of one thread, which a call takes and gives back with plain stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    /// In the midst of a call.
+    Busy,
+    /// After a panic within a call: what it left behind is not to be trusted.
+    Poisoned,
+}
 
 /// What is borrowed for a call.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) director: Held,
     pub(crate) notes: Notes,
-    /// True after a panic within a call: what it left behind is not to be trusted.
-    poisoned: bool,
 }
 
 /// What is kept beside a director for its next calls.
@@ -96,17 +108,19 @@ impl Drop for Held {
 impl lvs_director {
     /// Gives a new handle to the caller.
     pub(crate) fn give(director: Director) -> *mut Self {
-        let inner = Inner { director: Held::own(director), notes: Notes::default(), poisoned: false };
-        Box::into_raw(Box::new(Self(RefCell::new(inner))))
+        Box::into_raw(Box::new(Self::of(Inner { director: Held::own(director), notes: Notes::default() })))
+    }
+
+    const fn of(inner: Inner) -> Self {
+        Self { state: Cell::new(State::Free), inner: UnsafeCell::new(inner) }
     }
 
     /// A handle for as long as `act` runs, for a director that is somebody else's. Tells whether it got poisoned.
     fn lend(director: &mut Director, notes: Notes, act: impl FnOnce(*mut Self)) -> (Notes, bool) {
         let held = Held { director: NonNull::from(director), is_own: false };
-        let mut handle = Self(RefCell::new(Inner { director: held, notes, poisoned: false }));
+        let mut handle = Self::of(Inner { director: held, notes });
         act(&raw mut handle);
-        let Inner { notes, poisoned, .. } = handle.0.into_inner();
-        (notes, poisoned)
+        (handle.inner.into_inner().notes, handle.state.get() == State::Poisoned)
     }
 
     /// Takes a handle back and frees it; null is nothing, and so is one that is lent or in the midst of a call.
@@ -115,8 +129,10 @@ impl lvs_director {
     /// Null, or from [`give`](Self::give) and not taken back before; no other thread borrows it.
     pub(crate) unsafe fn take(handle: *mut Self) {
         // SAFETY: null, or a live handle: the caller's promise.
-        let is_free = unsafe { handle.as_ref() }
-            .is_some_and(|handle| handle.0.try_borrow().is_ok_and(|inner| inner.director.is_own));
+        let is_free = unsafe { handle.as_ref() }.is_some_and(|handle| {
+            // SAFETY: nobody changes what it holds unless it is busy.
+            handle.state.get() != State::Busy && unsafe { (*handle.inner.get()).director.is_own }
+        });
         if is_free {
             // SAFETY: not null, so a box that was given away and that nobody else has: the caller's promise, and the
             // look above.
@@ -132,14 +148,20 @@ impl lvs_director {
     pub(crate) unsafe fn borrow<'a>(handle: *const Self) -> Result<Borrowed<'a>, lvs_status> {
         // SAFETY: null, or a live handle: the caller's promise.
         let handle = unsafe { handle.as_ref() }.ok_or(LVS_ERR_NULL)?;
-        let inner = handle.0.try_borrow_mut().map_err(|_| LVS_ERR_BUSY)?;
-        if inner.poisoned { Err(LVS_ERR_INTERNAL) } else { Ok(Borrowed { inner, unwinding: panicking() }) }
+        match handle.state.get() {
+            State::Free => {
+                handle.state.set(State::Busy);
+                Ok(Borrowed { handle, unwinding: panicking() })
+            }
+            State::Busy => Err(LVS_ERR_BUSY),
+            State::Poisoned => Err(LVS_ERR_INTERNAL),
+        }
     }
 }
 
 /// A borrowed handle: dropped by a panic, it leaves the handle poisoned.
 pub(crate) struct Borrowed<'a> {
-    inner: RefMut<'a, Inner>,
+    handle: &'a lvs_director,
     /// True if the call came in the midst of a panic of the caller's own.
     unwinding: bool,
 }
@@ -147,21 +169,22 @@ pub(crate) struct Borrowed<'a> {
 impl Deref for Borrowed<'_> {
     type Target = Inner;
     fn deref(&self) -> &Inner {
-        &self.inner
+        // SAFETY: the handle is busy with this borrow, and with no other.
+        unsafe { &*self.handle.inner.get() }
     }
 }
 
 impl DerefMut for Borrowed<'_> {
     fn deref_mut(&mut self) -> &mut Inner {
-        &mut self.inner
+        // SAFETY: as above.
+        unsafe { &mut *self.handle.inner.get() }
     }
 }
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        if panicking() && !self.unwinding {
-            self.inner.poisoned = true;
-        }
+        let is_broken = panicking() && !self.unwinding;
+        self.handle.state.set(if is_broken { State::Poisoned } else { State::Free });
     }
 }
 

@@ -9,7 +9,7 @@ use lvs_core::{Checksum, Direction, Director, Hook, Instant, Meta, Method, Packe
 use crate::lvs_direction::{LVS_TO_CLIENT, LVS_TO_SERVER};
 use crate::lvs_method::{LVS_METHOD_DR, LVS_METHOD_NAT, LVS_METHOD_TUN};
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
-use crate::lvs_verdict::{LVS_DROP, LVS_FORWARD, LVS_PASS, LVS_REPLY};
+use crate::lvs_verdict::{self, LVS_DROP, LVS_FORWARD, LVS_PASS, LVS_REPLY};
 use crate::{lvs_connection_id, lvs_director, lvs_server_id, ptr, status::boundary};
 
 /// Flag of a packet: its IPv4 header checksum was found right, so it is not looked at again.
@@ -98,7 +98,6 @@ pub unsafe extern "C" fn lvs_director_process(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (mut handle, packets, results) =
             unsafe { (lvs_director::borrow(director)?, ptr::array(packets, count)?, ptr::array_out(results, count)?) };
-        packets.iter().try_for_each(check)?;
         // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
         let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
         process(&mut *handle.director, Instant::from_nanos(now_ns), packets, open, results)
@@ -112,6 +111,7 @@ pub(crate) trait Answers {
 }
 
 impl Answers for Director {
+    #[inline]
     fn one(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
         self.process(now, packet, meta)
     }
@@ -121,7 +121,8 @@ impl Answers for Director {
     }
 }
 
-/// Processes packets whose records were checked; `open` has the buffer of one.
+/// Processes packets; `open` has the buffer of one. Refuses all if a record is wrong.
+#[inline]
 pub(crate) fn process<'a>(
     answers: &mut impl Answers,
     now: Instant,
@@ -129,45 +130,59 @@ pub(crate) fn process<'a>(
     open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
     results: &mut [MaybeUninit<lvs_result>],
 ) -> Result<(), lvs_status> {
-    let open = |packet: &lvs_packet| {
-        Packet::new(open(packet)?, packet.offset as usize, packet.length as usize).ok_or(LVS_ERR_ARGUMENT)
-    };
-    let mut bursts = packets.chunks(BURST).zip(results.chunks_mut(BURST));
-    bursts.try_for_each(|(packets, results)| process_burst(answers, now, packets, open, results))
+    match (packets, &mut *results) {
+        ([], _) => Ok(()),
+        ([given], [result]) => {
+            let mut packet = opened(given, &open)?;
+            let verdict = answers.one(now, &mut packet, meta_of(given));
+            result.write(result_of(&packet, verdict));
+            Ok(())
+        }
+        _ => process_bursts(answers, now, packets, open, results),
+    }
 }
 
-/// Processes up to [`BURST`] packets.
-fn process_burst<'a>(
+/// A packet as its record says.
+#[inline]
+pub(crate) fn opened<'a>(
+    given: &lvs_packet,
+    open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
+) -> Result<Packet<'a>, lvs_status> {
+    let buffer = open(given)?;
+    check(given)?;
+    Packet::new(buffer, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)
+}
+
+/// More than one packet. The arrays that this takes are not for calls with less.
+#[inline(never)]
+fn process_bursts<'a>(
     answers: &mut impl Answers,
     now: Instant,
-    given: &[lvs_packet],
-    open: impl Fn(&lvs_packet) -> Result<Packet<'a>, lvs_status>,
+    packets: &[lvs_packet],
+    open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
     results: &mut [MaybeUninit<lvs_result>],
 ) -> Result<(), lvs_status> {
-    if let ([given], [result]) = (given, &mut *results) {
-        let mut packet = open(given)?;
-        let verdict = answers.one(now, &mut packet, meta_of(given));
-        result.write(result_of(&packet, verdict));
-        return Ok(());
-    }
-    let mut packets: [Packet<'a>; BURST] = array::from_fn(|_| Packet::whole(&mut []));
-    let mut metas = [Meta::default(); BURST];
-    for ((given, packet), meta) in given.iter().zip(&mut packets).zip(&mut metas) {
-        (*packet, *meta) = (open(given)?, meta_of(given));
+    if packets.len() > BURST {
+        // Those of one burst are looked at before any of them is processed anyway.
+        packets.iter().try_for_each(|given| opened(given, &open).map(drop))?;
     }
     let mut verdicts = [Verdict::Pass(PassReason::NoService); BURST];
-    answers.burst(now, &mut packets[..given.len()], &metas, &mut verdicts);
-    for ((result, packet), verdict) in results.iter_mut().zip(&packets).zip(verdicts) {
-        result.write(result_of(packet, verdict));
+    let mut metas = [Meta::default(); BURST];
+    let mut opened_ones: [Packet<'a>; BURST] = array::from_fn(|_| Packet::whole(&mut []));
+    for (given, results) in packets.chunks(BURST).zip(results.chunks_mut(BURST)) {
+        for ((given, packet), meta) in given.iter().zip(&mut opened_ones).zip(&mut metas) {
+            (*packet, *meta) = (opened(given, &open)?, meta_of(given));
+        }
+        answers.burst(now, &mut opened_ones[..given.len()], &metas, &mut verdicts);
+        for ((result, packet), verdict) in results.iter_mut().zip(&opened_ones).zip(&verdicts) {
+            result.write(result_of(packet, *verdict));
+        }
     }
     Ok(())
 }
 
-/// Refuses what the header does not allow, before anything is done.
+/// Refuses what the header does not allow, but for the buffer, which is looked at when it is opened.
 pub(crate) fn check(packet: &lvs_packet) -> Result<(), lvs_status> {
-    if packet.capacity != 0 {
-        ptr::check_array(packet.base, packet.capacity as usize)?;
-    }
     let end = u64::from(packet.offset) + u64::from(packet.length);
     if end > u64::from(packet.capacity) || packet.flags & !FLAGS != 0 || packet.reserved != 0 {
         return Err(LVS_ERR_ARGUMENT);
@@ -191,44 +206,41 @@ pub(crate) fn meta_of(packet: &lvs_packet) -> Meta {
     }
 }
 
+/// Each result is written at once, and not put together where it would have to be copied from.
+#[inline]
 pub(crate) fn result_of(packet: &Packet<'_>, verdict: Verdict) -> lvs_result {
-    let mut result = lvs_result {
-        verdict: LVS_PASS as u8,
-        reason: 0,
+    let plain = |verdict: lvs_verdict, reason: u8, (next_hop_family, next_hop): (u32, [u8; 16])| lvs_result {
+        verdict: verdict as u8,
+        reason,
         direction: 0,
         method: 0,
         offset: saturated(packet.offset()),
         length: saturated(packet.len()),
-        next_hop_family: 0,
-        next_hop: [0; 16],
+        next_hop_family,
+        next_hop,
         server: lvs_server_id::NONE,
         connection: lvs_connection_id::NONE,
     };
     match verdict {
-        Verdict::Pass(reason) => result.reason = reason as u8,
-        Verdict::Drop(reason) => (result.verdict, result.reason) = (LVS_DROP as u8, reason as u8),
-        Verdict::Reply(reply) => {
-            (result.verdict, result.reason) = (LVS_REPLY as u8, reply.reason as u8);
-            put_next_hop(&mut result, reply.next_hop);
-        }
-        Verdict::Forward(forward) => {
-            result.verdict = LVS_FORWARD as u8;
-            result.direction = direction_of(forward.direction);
-            result.method = method_of(forward.method);
-            put_next_hop(&mut result, forward.next_hop);
-            (result.server, result.connection) = (forward.server.into(), forward.connection.into());
-        }
+        Verdict::Forward(forward) => lvs_result {
+            direction: direction_of(forward.direction),
+            method: method_of(forward.method),
+            server: forward.server.into(),
+            connection: forward.connection.into(),
+            ..plain(LVS_FORWARD, 0, hop_of(forward.next_hop))
+        },
+        Verdict::Reply(reply) => plain(LVS_REPLY, reply.reason as u8, hop_of(reply.next_hop)),
+        Verdict::Pass(reason) => plain(LVS_PASS, reason as u8, (0, [0; 16])),
+        Verdict::Drop(reason) => plain(LVS_DROP, reason as u8, (0, [0; 16])),
     }
-    result
 }
 
-fn put_next_hop(result: &mut lvs_result, address: IpAddr) {
+/// Family and bytes of a next hop.
+#[inline]
+fn hop_of(address: IpAddr) -> (u32, [u8; 16]) {
     match address {
-        IpAddr::V4(address) => {
-            result.next_hop_family = 4;
-            result.next_hop[..4].copy_from_slice(&address.octets());
-        }
-        IpAddr::V6(address) => (result.next_hop_family, result.next_hop) = (6, address.octets()),
+        IpAddr::V4(address) => (4, u128::from(u32::from_le_bytes(address.octets())).to_le_bytes()),
+        IpAddr::V6(address) => (6, address.octets()),
     }
 }
 

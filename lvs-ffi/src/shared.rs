@@ -4,11 +4,11 @@ use core::ffi::{c_char, c_void};
 
 use lvs_core::{Instant, Meta, Packet, SharedDirector, Verdict};
 
-use crate::director::{config_of, lvs_applied};
+use crate::director::{config_of, lvs_applied, number};
 use crate::events::take_events;
 use crate::explain::unknown;
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND, LVS_ERR_NULL};
-use crate::packet::{Answers, check, meta_of, process, result_of};
+use crate::packet::{Answers, check, meta_of, opened, process, result_of};
 use crate::{
     lvs_address, lvs_config, lvs_counters, lvs_director, lvs_drain, lvs_event, lvs_packet, lvs_result, lvs_server,
     lvs_server_id, lvs_server_info, lvs_service, lvs_service_id, lvs_shared, ptr, status::boundary,
@@ -77,7 +77,6 @@ pub unsafe extern "C" fn lvs_shared_process(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (handle, packets, results) =
             unsafe { (lvs_shared::borrow(shared)?, ptr::array(packets, count)?, ptr::array_out(results, count)?) };
-        packets.iter().try_for_each(check)?;
         // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
         let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
         let mut at = AtShard { director: &handle.director, shard };
@@ -99,12 +98,11 @@ pub unsafe extern "C" fn lvs_shared_shard_of(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (handle, packets, shards) =
             unsafe { (lvs_shared::borrow(shared)?, ptr::array(packets, count)?, ptr::array_out(shards, count)?) };
-        packets.iter().try_for_each(check)?;
+        // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
+        let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
+        packets.iter().try_for_each(|given| opened(given, open).map(drop))?;
         for (given, shard) in packets.iter().zip(shards) {
-            // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
-            let bytes = unsafe { ptr::bytes(given.base, given.capacity as usize)? };
-            let packet = Packet::new(bytes, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)?;
-            shard.write(crate::director::number(handle.director.shard_of(&packet)));
+            shard.write(number(handle.director.shard_of(&opened(given, open)?)));
         }
         Ok(())
     })

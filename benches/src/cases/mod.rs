@@ -1,5 +1,6 @@
 //! What is measured. Each file adds its rows to the report; the order here is the order of the table.
 
+mod crossing;
 mod established;
 mod lookup;
 mod memory;
@@ -63,7 +64,7 @@ pub fn run(plan: &Plan, report: &mut Report) {
     memory::cases(plan, report);
     picks::cases(plan, report);
     rules::cases(plan, report);
-    // T8, the crossing of languages, has its place here.
+    crossing::cases(plan, report);
     shared::cases(plan, report);
     whole_path::cases(plan, report);
     sweep::points(plan, report);

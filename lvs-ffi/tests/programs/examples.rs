@@ -6,7 +6,7 @@ use std::process::Command;
 
 use lvs_examples::balance::{self, Arguments, Frame, Reader, Writer};
 
-use crate::build::{build, build_and_run, run, scratch, sources};
+use crate::build::{STRICT, build, build_and_run, compiler, run, scratch, sources};
 
 fn example(name: &str) -> PathBuf {
     sources().join("examples").join(name)
@@ -24,6 +24,20 @@ fn hello_is_the_program_of_the_readme_and_prints_what_it_says() {
     if let Some(said) = build_and_run(&example("hello.c"), "hello") {
         assert_eq!(said, printed);
     }
+}
+
+#[test]
+fn what_the_readme_shows_compiles() {
+    let readme = fs::read_to_string(sources().join("README.md")).expect("there is one");
+    let shown: Vec<&str> = readme.split("```c\n").skip(2).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(shown.len() >= 8, "{} pieces of C", shown.len());
+    let source = scratch("readme").join("readme.c");
+    fs::write(&source, format!("#include <lvs.h>\n#include <string.h>\n{}", shown.concat()))
+        .expect("the folder is there");
+    let Some(compiler) = compiler("CC", "cc") else { return };
+    let mut command = Command::new(compiler);
+    command.args(["-std=c11", "-fsyntax-only"]).args(STRICT).arg("-I").arg(sources().join("../include")).arg(source);
+    run(&mut command).unwrap_or_else(|complaint| panic!("{complaint}"));
 }
 
 #[test]
