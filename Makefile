@@ -80,8 +80,10 @@ install-c: cargo-c
 	$(CARGO) cinstall --locked $(if $(DEBUG),--debug,--release) --manifest-path lvs-ffi/Cargo.toml \
 	  --prefix $(PREFIX) --libdir $(PREFIX)/lib $(if $(DESTDIR),--destdir $(DESTDIR))
 
+# Some ten minutes of one core, and libssl-dev: more than all tests take, so that make test does without.
 cargo-c:
 	@$(CARGO) cinstall --version >/dev/null 2>&1 || { \
+	  pkg-config --exists openssl 2>/dev/null || { $(APT) pkg-config libssl-dev >/dev/null; } || true; \
 	  echo "note: installing cargo-c $(CARGO_C_VERSION), which takes several minutes, once"; \
 	  $(CARGO) install cargo-c --version $(CARGO_C_VERSION) --locked --debug; }
 
