@@ -1,7 +1,7 @@
 //! Many packets in one call: arrays in, arrays out.
 //!
-//! Packets are copied into rows with room in front of each, and processed there while other threads of the interpreter
-//! run. What was said of them stays in a `Batch`, in the form that lvs-core gave it; arrays and objects are made of it
+//! Packets are copied into rows with room around each, processed there while other threads of the interpreter run, and put one
+//! behind the other. What was said of them stays in a `Batch`, in the form that lvs-core gave it; arrays and objects are made of it
 //! when somebody asks.
 
 use std::borrow::Cow;
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lvs_core::{Instant, Meta, Packet, ServerId, Verdict};
 use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
-use pyo3::exceptions::{PyIndexError, PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyTuple};
 
 use crate::convert::{direction_name, instant, kind, meta, method_name, value_error};
 use crate::director::{Director, State};
@@ -23,6 +23,8 @@ const BURST: usize = 64;
 /// From so many packets on, other threads run meanwhile.
 const LONG: usize = 16;
 const HEADROOM: usize = Packet::HEADROOM;
+/// For what helpers add, and so that a row has a whole block behind each packet.
+const TAILROOM: usize = 64;
 
 /// What a director said of many packets: arrays over all of them, and verdicts one by one.
 ///
@@ -78,8 +80,9 @@ impl Director {
         from_host: bool,
     ) -> PyResult<Batch> {
         let handed = Handed::new(packets, lengths, offsets, now, mark, meta(0, hook, checksum, from_host)?)?;
-        let work = |state: &mut State| process(state, &handed);
-        if handed.layout.count() < LONG { self.with(py, work) } else { self.with_others_running(py, work) }
+        let is_short = handed.layout.count() < LONG;
+        let work = |state: &mut State| process(state, handed);
+        if is_short { self.with(py, work) } else { self.with_others_running(py, work) }
     }
 }
 
@@ -89,6 +92,8 @@ pub(crate) struct Handed<'a> {
     layout: Layout,
     times: Each<Instant>,
     metas: Each<Meta>,
+    /// Room for the packets as they will be.
+    data: Vec<u8>,
 }
 
 impl<'a> Handed<'a> {
@@ -102,9 +107,15 @@ impl<'a> Handed<'a> {
     ) -> PyResult<Self> {
         let (bytes, layout) = flat(packets, lengths, offsets)?;
         let count = layout.count();
+        let room = layout.size() + count * HEADROOM;
+        fits(room)?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(room).map_err(|_| PyMemoryError::new_err(()))?;
+        // An array of one number would count as a number, too.
+        let is_number = now.is_instance_of::<PyFloat>() || now.len().is_err();
         let times = match now.extract::<f64>() {
-            Ok(now) => Each::One(instant(now)?),
-            Err(_) => {
+            Ok(now) if is_number => Each::One(instant(now)?),
+            _ => {
                 let moments = same_number(floats(now)?, count, "moments")?;
                 Each::Own(moments.into_iter().map(instant).collect::<Result<Vec<_>, _>>()?)
             }
@@ -120,7 +131,7 @@ impl<'a> Handed<'a> {
                 }
             },
         };
-        Ok(Self { bytes, layout, times, metas })
+        Ok(Self { bytes, layout, times, metas, data })
     }
 }
 
@@ -176,6 +187,14 @@ impl Layout {
         }
     }
 
+    /// Bytes of the longest packet.
+    fn longest(&self) -> usize {
+        match self {
+            Self::Rows { length, .. } => *length,
+            Self::Places(places) => places.iter().map(|(_, length)| *length).max().unwrap_or(0),
+        }
+    }
+
     #[inline]
     fn packet<'a>(&self, bytes: &'a [u8], number: usize) -> &'a [u8] {
         let (offset, length) = match self {
@@ -186,31 +205,29 @@ impl Layout {
     }
 }
 
-/// Burst by burst: what is copied is processed while it is in the nearest cache.
-pub(crate) fn process(processor: &mut impl Processor, handed: &Handed<'_>) -> Batch {
-    let Handed { bytes, layout, times, metas } = handed;
+/// Burst by burst, in rows with room around each packet: what is copied is processed while it is in the nearest cache.
+pub(crate) fn process(processor: &mut impl Processor, handed: Handed<'_>) -> Batch {
+    let Handed { bytes, layout, times, metas, mut data } = handed;
     let count = layout.count();
-    let mut data = Vec::with_capacity(layout.size() + count * HEADROOM);
+    let row = HEADROOM + layout.longest() + TAILROOM;
+    let mut rows = vec![0; row * count.min(BURST)];
     let (mut places, mut verdicts) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let mut servers = Servers::default();
     let mut said = [Verdict::Pass(lvs_core::PassReason::NoService); BURST];
     let same_meta = [metas.first(); BURST];
     for first in (0..count).step_by(BURST) {
-        let begin = data.len();
-        for number in first..count.min(first + BURST) {
-            places.push(add_row(&mut data, layout.packet(bytes, number)));
-        }
-        let places = &mut places[first..];
-        let mut rest = &mut data[begin..];
-        let mut packets: [Packet<'_>; BURST] = std::array::from_fn(|number| {
-            let Some(place) = places.get(number) else { return Packet::whole(&mut []) };
-            let length = place.length as usize;
-            let (row, others) = std::mem::take(&mut rest).split_at_mut(HEADROOM + length);
-            rest = others;
-            Packet::new(row, HEADROOM, length).expect("a row is its headroom and its packet")
+        let some = BURST.min(count - first);
+        let mut free = rows.chunks_exact_mut(row).take(some).enumerate();
+        let mut packets: [Packet<'_>; BURST] = std::array::from_fn(|_| match free.next() {
+            Some((number, row)) => {
+                let packet = layout.packet(&bytes, first + number);
+                copy(packet, &mut row[HEADROOM..]);
+                Packet::new(row, HEADROOM, packet.len()).expect("a row is longer than its packet")
+            }
+            None => Packet::whole(&mut []),
         });
-        let (packets, said) = (&mut packets[..places.len()], &mut said[..places.len()]);
-        match (times, metas) {
+        let (packets, said) = (&mut packets[..some], &mut said[..some]);
+        match (&times, &metas) {
             (Each::One(now), Each::One(_)) => processor.burst(*now, packets, &same_meta, said),
             (Each::One(now), Each::Own(metas)) => processor.burst(*now, packets, &metas[first..], said),
             (Each::Own(times), _) => {
@@ -220,33 +237,40 @@ pub(crate) fn process(processor: &mut impl Processor, handed: &Handed<'_>) -> Ba
                 }
             }
         }
-        for ((place, packet), verdict) in places.iter_mut().zip(packets).zip(&*said) {
-            // The packet may have moved in its row.
-            place.offset = place.offset + packet.offset() as u32 - HEADROOM as u32;
-            place.length = packet.len() as u32;
-            if let Verdict::Forward(out) = verdict
-                && let Some(id) = out.server
-            {
-                place.server = servers.number(processor, id);
-            }
+        for (packet, verdict) in packets.iter().zip(&*said) {
+            let server = match verdict {
+                Verdict::Forward(out) => out.server.map_or(-1, |id| servers.number(processor, id)),
+                _ => -1,
+            };
+            places.push(Place { offset: data.len() as u32, length: packet.len() as u32, server });
+            append(packet.bytes(), &mut data);
         }
         verdicts.extend_from_slice(said);
     }
     Batch { data, places, verdicts, servers: servers.addresses }
 }
 
-/// Puts a packet into a row of its own, with room in front of it.
+/// Copies a packet to the beginning of a place that is long enough. Most are short: blocks of a size that the compiler
+/// knows are faster than asking how many bytes there are.
 #[inline]
-fn add_row(data: &mut Vec<u8>, packet: &[u8]) -> Place {
-    data.extend_from_slice(&[0; HEADROOM]);
-    let place = Place { offset: data.len() as u32, length: packet.len() as u32, server: -1 };
-    // Blocks of a size that the compiler knows: most packets are short.
+fn copy(packet: &[u8], place: &mut [u8]) {
+    let (blocks, rest) = packet.as_chunks::<64>();
+    let (places, last) = place.as_chunks_mut::<64>();
+    places.iter_mut().zip(blocks).for_each(|(place, block)| *place = *block);
+    if !rest.is_empty() {
+        let behind = if blocks.len() < places.len() { places[blocks.len()].as_mut_slice() } else { last };
+        behind[..rest.len()].copy_from_slice(rest);
+    }
+}
+
+/// The same behind what is there.
+#[inline]
+fn append(packet: &[u8], data: &mut Vec<u8>) {
     let (blocks, rest) = packet.as_chunks::<64>();
     blocks.iter().for_each(|block| data.extend_from_slice(block));
     if !rest.is_empty() {
         data.extend_from_slice(rest);
     }
-    place
 }
 
 /// Servers by numbers of a batch's own: those of the ids' places, as far as they came up.
@@ -329,13 +353,11 @@ fn listed<'a>(packets: &Bound<'_, PyAny>) -> PyResult<(Cow<'a, [u8]>, Layout)> {
         places.push((bytes.len(), packet.len()));
         bytes.extend_from_slice(&packet);
     }
-    fits(bytes.len())?;
     Ok((Cow::Owned(bytes), Layout::Places(places)))
 }
 
 /// Rows are whole packets, or have lengths.
 fn in_rows(count: usize, stride: usize, lengths: Option<&Bound<'_, PyAny>>) -> PyResult<Layout> {
-    fits(count * (stride + HEADROOM))?;
     let Some(lengths) = lengths else { return Ok(Layout::Rows { count, stride, length: stride }) };
     let long = |length: usize| value_error(format!("a packet of {length} bytes in a row of {stride}"));
     if let Ok(length) = lengths.extract::<usize>() {
@@ -353,7 +375,6 @@ fn placed(size: usize, lengths: Option<&Bound<'_, PyAny>>, offsets: Option<&Boun
     let Some(lengths) = lengths else {
         return Err(PyTypeError::new_err("packets in a flat buffer need lengths; for one packet there is process"));
     };
-    fits(size)?;
     let beyond = |end: usize| value_error(format!("packets up to byte {end} in a buffer of {size}"));
     if let (Ok(length), None) = (lengths.extract::<usize>(), offsets) {
         if length == 0 || !size.is_multiple_of(length) {
@@ -379,10 +400,7 @@ fn placed(size: usize, lengths: Option<&Bound<'_, PyAny>>, offsets: Option<&Boun
         offsets.iter().zip(&lengths).map(|(offset, length)| (*offset as usize, *length as usize)).collect();
     match places.iter().map(|(offset, length)| offset + length).max() {
         Some(end) if end > size => Err(beyond(end)),
-        _ => {
-            fits(places.iter().map(|(_, length)| length + HEADROOM).sum())?;
-            Ok(Layout::Places(places))
-        }
+        _ => Ok(Layout::Places(places)),
     }
 }
 
@@ -502,7 +520,7 @@ impl Batch {
         array(py, "I", self.places.iter().flat_map(|place| place.length.to_ne_bytes()))
     }
 
-    /// The packets as they are now, with room between them: packet i is data[offset[i]:offset[i] + length[i]].
+    /// The packets as they are now, one behind the other: packet i is data[offset[i]:offset[i] + length[i]].
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.data)

@@ -145,7 +145,7 @@ impl SharedDirector {
     ) -> PyResult<Batch> {
         let handed = Handed::new(packets, lengths, offsets, now, mark, meta(0, hook, checksum, from_host)?)?;
         let (director, shard) = (self.open()?, self.shard(shard)?);
-        Ok(py.detach(|| process(&mut AtShard { director: &director, shard }, &handed)))
+        Ok(py.detach(|| process(&mut AtShard { director: &director, shard }, handed)))
     }
 
     /// Return the shard that a packet's flow belongs to, replies of NAT servers included.

@@ -50,6 +50,8 @@ def test_a_batch_is_as_one_by_one(count):
         batch = many.process_batch(b"".join(packets), [len(packet) for packet in packets], now=5)
         assert list(batch) == expected == [batch[i] for i in range(len(batch))]
         assert one.listing() == many.listing()
+        assert batch.data == b"".join(batch.packets)
+        assert new().process_batch(batch.data, batch.length, now=5).packets is not None
     assert len(batch) == len(packets)
     names = [lvs.Pass, lvs.Forward, lvs.Reply, lvs.Drop]
     assert [names[code] for code in batch.verdict] == [type(verdict) for verdict in expected]
@@ -106,6 +108,8 @@ def test_numpy_arrays_go_in_and_come_out():
         assert list(batch) == list(other.process_batch(packets, now=0))
         strided = numpy.asfortranarray(frames)
         assert list(new().process_batch(strided, lengths, now=0)) == list(batch)
+        again = new().process_batch(frames[:1], lengths[:1], now=numpy.array([3.0]), mark=numpy.array([0]))
+        assert len(again) == 1 and len(new().process_batch(frames, lengths, now=numpy.float64(3))) == 50
     assert (frames == before).all()
     arrays = {name: numpy.asarray(getattr(batch, name)) for name in ("verdict", "reason", "server", "offset", "length")}
     kinds = {name: str(values.dtype) for name, values in arrays.items()}
@@ -146,6 +150,8 @@ def test_each_packet_may_have_a_time_and_a_mark():
         (dict(packets=b"1234", lengths=array("i", [-1])), ValueError),
         (dict(packets=b"1234", lengths=array("d", [1.0])), TypeError),
         (dict(packets=b"1234", lengths="four"), TypeError),
+        (dict(packets=bytes(1 << 20), lengths=[1 << 20] * 3000, offsets=[0] * 3000), ValueError),
+        (dict(packets=bytes(1 << 26), lengths=1), ValueError),
         (dict(packets=b"1234", lengths=[4], offsets=[1]), ValueError),
         (dict(packets=b"1234", lengths=[2**32 - 1], offsets=[2**32 - 1]), ValueError),
         (dict(packets=b"1234", lengths=[1, 1], offsets=[1]), ValueError),

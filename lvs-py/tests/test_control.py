@@ -2,6 +2,7 @@
 
 import pickle
 from ipaddress import IPv4Address, ip_address, ip_network
+from types import MappingProxyType
 
 import lvs
 import pytest
@@ -83,6 +84,8 @@ def test_services_of_marks_and_of_ipv6():
         (lambda d: d.set_tunable("conn_reuse_mod", 1), lvs.NotFoundError),
         (lambda d: d.set_tunable("sync_version", 2), lvs.ControlError),
         (lambda d: d.set_timeouts({"TCP NOWHERE": 1}), ValueError),
+        (lambda d: d.set_timeouts(None), TypeError),
+        (lambda d: d.set_service_options(WEB, None), TypeError),
         (lambda d: d.set_timeouts({"UDP": 1e9}), lvs.ControlError),
         (lambda d: d.start_daemon("owner"), ValueError),
         (lambda d: d.stop_daemon("master"), lvs.NotFoundError),
@@ -212,7 +215,7 @@ def test_tunables_have_their_kernel_names(director):
 
 def test_timeouts_are_those_of_states(director):
     assert director.timeouts()["TCP ESTABLISHED"] == 900.0
-    director.set_timeouts({"tcp syn_recv": 5, "UDP": 10.5})
+    director.set_timeouts(MappingProxyType({"tcp syn_recv": 5, "UDP": 10.5}))
     assert (director.timeouts()["TCP SYN_RECV"], director.timeouts()["UDP"]) == (5.0, 10.5)
     director.process(client(1), now=0.0)
     assert director.connections()[0].timeout == 5.0

@@ -89,7 +89,11 @@ class Director:
     """The seed of its random choices."""
     """The seed of its random choices."""
     """The seed of its random choices."""
+    """The seed of its random choices."""
+    """The seed of its random choices."""
     capacity: Final[int]
+    """How many connections and templates there is room for."""
+    """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
@@ -473,7 +477,11 @@ class SharedDirector:
     """
     seed: Final[int]
     """The seed of its random choices."""
+    """The seed of its random choices."""
+    """The seed of its random choices."""
     shards: Final[int]
+    """How many shards there are."""
+    """How many shards there are."""
     """How many shards there are."""
     def __new__(
         cls,
@@ -598,7 +606,7 @@ class Batch:
         """How long each packet is now, in bytes, uint32."""
     @property
     def data(self) -> bytes:
-        """The packets as they are now, with room between them: packet i is data[offset[i]:offset[i] + length[i]]."""
+        """The packets as they are now, one behind the other: packet i is data[offset[i]:offset[i] + length[i]]."""
     @property
     def packets(self) -> list[bytes]:
         """The packets as they are now, one by one."""

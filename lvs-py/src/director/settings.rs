@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use lvs_core::{ControlError, Path, ServiceOptions, SlowStart, Timeouts, Tunables};
 use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::{Director, v4, v6};
-use crate::convert::{Address, Key, admission, duration, states, value_error};
+use crate::convert::{Address, Key, admission, duration, kind, states, value_error};
 use crate::errors::Error;
 use crate::records::Classes;
 
@@ -61,7 +62,8 @@ impl Director {
     ///
     /// A connection takes up a new timeout with its next packet. Raises ValueError for what is no state, and ControlError;
     /// then nothing has changed.
-    fn set_timeouts(&self, py: Python<'_>, timeouts: BTreeMap<String, f64>) -> PyResult<()> {
+    fn set_timeouts(&self, py: Python<'_>, timeouts: &Bound<'_, PyAny>) -> PyResult<()> {
+        let timeouts = by_state(timeouts)?;
         let changed = self.with(py, |state| state.director.timeouts().clone())?;
         let changed = timeouts_with(changed, &timeouts)?;
         self.with(py, |state| state.director.set_state_timeouts(changed))
@@ -83,7 +85,12 @@ impl Director {
     /// Timeouts of a service are the director's of this moment but for those that are named. Raises NotFoundError,
     /// ControlError, and ValueError for what is no state; then nothing has changed.
     fn set_service_options(&self, py: Python<'_>, service: Key, options: &Bound<'_, PyAny>) -> PyResult<()> {
-        let own: Option<BTreeMap<String, f64>> = options.getattr("timeouts")?.extract()?;
+        if !options.hasattr("slow_start")? {
+            let message = format!("options must be ServiceOptions, not {}", kind(options));
+            return Err(PyTypeError::new_err(message));
+        }
+        let own = options.getattr("timeouts")?;
+        let own = if own.is_none() { None } else { Some(by_state(&own)?) };
         let slow_start = options.getattr("slow_start")?;
         let slow_start = if slow_start.is_none() {
             None
@@ -165,6 +172,11 @@ impl Director {
     fn ftp_ports(&self, py: Python<'_>) -> PyResult<Vec<u16>> {
         self.with(py, |state| state.director.ftp_ports().collect())
     }
+}
+
+/// Seconds by the names of states, from any mapping.
+fn by_state(timeouts: &Bound<'_, PyAny>) -> PyResult<BTreeMap<String, f64>> {
+    timeouts.py().get_type::<PyDict>().call1((timeouts,))?.extract()
 }
 
 fn timeouts_with(mut timeouts: Timeouts, changes: &BTreeMap<String, f64>) -> PyResult<Timeouts> {
