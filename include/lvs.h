@@ -1513,6 +1513,26 @@ lvs_status lvs_shared_drain(const struct lvs_shared *shared, struct lvs_server_i
 /* Ends a drain, as lvs_director_undrain. Thread-safe. */
 lvs_status lvs_shared_undrain(const struct lvs_shared *shared, struct lvs_server_id server);
 
+/* Ends connections and templates at once, as lvs_director_flush. Thread-safe. */
+lvs_status lvs_shared_flush(const struct lvs_shared *shared, const struct lvs_filter *filter, size_t *ended);
+
+/* Writes what there is to know of a connection, as lvs_director_connection. Thread-safe. */
+lvs_status lvs_shared_connection(const struct lvs_shared *shared,
+                                 struct lvs_connection_id id,
+                                 struct lvs_connection *out);
+
+/* Changes a setting of the kernel's by its name, as lvs_director_set_tunable. Thread-safe. */
+lvs_status lvs_shared_set_tunable(const struct lvs_shared *shared,
+                                  const char *name,
+                                  size_t name_length,
+                                  const char *value,
+                                  size_t value_length);
+
+/* Tells the way to servers of an address, as lvs_director_set_path; path must not be NULL here. Thread-safe. */
+lvs_status lvs_shared_set_path(const struct lvs_shared *shared,
+                               const struct lvs_address *address,
+                               const struct lvs_path *path);
+
 /* Takes events out of the queue, as lvs_director_poll_events. Thread-safe. */
 lvs_status lvs_shared_poll_events(const struct lvs_shared *shared,
                                   struct lvs_event *events,

@@ -155,7 +155,7 @@ pub struct lvs_filter {
 }
 
 /// What a filter names, its texts apart from it.
-struct Named {
+pub(crate) struct Named {
     filter: Filter<'static>,
     state: String,
 }
@@ -172,7 +172,16 @@ impl lvs_filter {
         state: [0; NAME],
     };
 
-    fn read(&self) -> Result<Named, lvs_status> {
+    /// A filter that C hands over.
+    ///
+    /// # Safety
+    /// As [`ptr::sized`].
+    pub(crate) unsafe fn take(filter: *const Self) -> Result<Self, lvs_status> {
+        // SAFETY: the caller's promise; a filter is numbers.
+        unsafe { ptr::sized(filter, size_of::<Self>(), Self::DEFAULT) }
+    }
+
+    pub(crate) fn read(&self) -> Result<Named, lvs_status> {
         if self.reserved != 0 {
             return Err(LVS_ERR_ARGUMENT);
         }
@@ -193,7 +202,7 @@ impl lvs_filter {
 }
 
 impl Named {
-    const fn filter(&self) -> Filter<'_> {
+    pub(crate) const fn filter(&self) -> Filter<'_> {
         if self.state.is_empty() { self.filter } else { self.filter.state(self.state.as_str()) }
     }
 }
@@ -209,13 +218,8 @@ pub unsafe extern "C" fn lvs_director_flush(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (mut handle, filter, ended) = unsafe {
-            (
-                lvs_director::borrow(director)?,
-                ptr::sized(filter, size_of::<lvs_filter>(), lvs_filter::DEFAULT)?,
-                ptr::wanted(ended)?,
-            )
-        };
+        let (mut handle, filter, ended) =
+            unsafe { (lvs_director::borrow(director)?, lvs_filter::take(filter)?, ptr::wanted(ended)?) };
         let named = filter.read()?;
         let count = handle.director.flush(&named.filter()).map_err(|error| handle.refuse(&error))?;
         ended.map(|ended| ended.write(count));
@@ -239,7 +243,7 @@ pub unsafe extern "C" fn lvs_director_flush_some(
         let (mut handle, filter, mut at, place, ended, more) = unsafe {
             (
                 lvs_director::borrow(director)?,
-                ptr::sized(filter, size_of::<lvs_filter>(), lvs_filter::DEFAULT)?,
+                lvs_filter::take(filter)?,
                 ptr::input(place)?,
                 ptr::output(place)?,
                 ptr::wanted(ended)?,

@@ -10,8 +10,9 @@ use crate::explain::unknown;
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND, LVS_ERR_NULL};
 use crate::packet::{Answers, check, meta_of, opened, process, result_of};
 use crate::{
-    lvs_address, lvs_config, lvs_counters, lvs_director, lvs_drain, lvs_event, lvs_packet, lvs_result, lvs_server,
-    lvs_server_id, lvs_server_info, lvs_service, lvs_service_id, lvs_shared, ptr, status::boundary,
+    lvs_address, lvs_config, lvs_connection, lvs_connection_id, lvs_counters, lvs_director, lvs_drain, lvs_event,
+    lvs_filter, lvs_packet, lvs_path, lvs_result, lvs_server, lvs_server_id, lvs_server_info, lvs_service,
+    lvs_service_id, lvs_shared, ptr, status::boundary,
 };
 
 /// Builds a director for several threads, of so many shards: one for each thread that brings packets is right; 0 counts
@@ -420,6 +421,72 @@ pub unsafe extern "C" fn lvs_shared_undrain(shared: *const lvs_shared, server: l
         // SAFETY: the contract of the crate: valid for this call, or null.
         let handle = unsafe { lvs_shared::borrow(shared)? };
         handle.director.undrain(server.into()).map_err(|error| handle.refuse(&error))
+    })
+}
+
+/// Ends connections and templates at once, as lvs_director_flush. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_shared_flush(
+    shared: *const lvs_shared,
+    filter: *const lvs_filter,
+    ended: *mut usize,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, filter, ended) =
+            unsafe { (lvs_shared::borrow(shared)?, lvs_filter::take(filter)?, ptr::wanted(ended)?) };
+        let named = filter.read()?;
+        let count = handle.director.flush(&named.filter()).map_err(|error| handle.refuse(&error))?;
+        ended.map(|ended| ended.write(count));
+        Ok(())
+    })
+}
+
+/// Writes what there is to know of a connection, as lvs_director_connection. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_shared_connection(
+    shared: *const lvs_shared,
+    id: lvs_connection_id,
+    out: *mut lvs_connection,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, out) = unsafe { (lvs_shared::borrow(shared)?, ptr::sized_out(out, size_of::<lvs_connection>())?) };
+        let view = handle.director.connection(id.into()).ok_or(LVS_ERR_NOT_FOUND)?;
+        out.write(lvs_connection::from(&view));
+        Ok(())
+    })
+}
+
+/// Changes a setting of the kernel's by its name, as lvs_director_set_tunable. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_shared_set_tunable(
+    shared: *const lvs_shared,
+    name: *const c_char,
+    name_length: usize,
+    value: *const c_char,
+    value_length: usize,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, name, value) =
+            unsafe { (lvs_shared::borrow(shared)?, ptr::text(name, name_length)?, ptr::text(value, value_length)?) };
+        handle.director.set_tunable(name, value).map_err(|error| handle.refuse(&error))
+    })
+}
+
+/// Tells the way to servers of an address, as lvs_director_set_path; path must not be NULL here. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_shared_set_path(
+    shared: *const lvs_shared,
+    address: *const lvs_address,
+    path: *const lvs_path,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, address, path) = unsafe { (lvs_shared::borrow(shared)?, ptr::input(address)?, ptr::input(path)?) };
+        handle.director.set_path(address.ip()?, path.read()?);
+        Ok(())
     })
 }
 

@@ -117,7 +117,11 @@ static void the_verbs_are_those_of_a_director(void)
     lvs_server server = LVS_SERVER_INIT;
     lvs_server_info info = { .size = sizeof info };
     lvs_applied done = { .size = sizeof done };
+    lvs_connection connection = { .size = sizeof connection };
+    lvs_filter filter = LVS_FILTER_INIT;
+    lvs_path path = LVS_PATH_INIT;
     lvs_counters counters;
+    size_t ended = 0;
     lvs_service_id web;
     lvs_server_id id;
     lvs_result result, expected;
@@ -154,6 +158,18 @@ static void the_verbs_are_those_of_a_director(void)
     CHECK(lvs_shared_process(shared, shard, 0, &syn, &result, 1) == LVS_OK);
     CHECK(result.verdict == LVS_FORWARD && result.server.index == expected.server.index);
     CHECK(lvs_shared_run(shared, "-L -n", 5, text, sizeof text, NULL) == LVS_OK);
+    CHECK(lvs_shared_connection(shared, result.connection, &connection) == LVS_OK);
+    CHECK(connection.client.port == 40000 && connection.server_id.index == result.server.index);
+    CHECK(lvs_shared_flush(shared, &filter, &ended) == LVS_OK && ended == 1);
+    CHECK(lvs_shared_connection(shared, result.connection, &connection) == LVS_ERR_NOT_FOUND);
+    CHECK(lvs_shared_set_tunable(shared, "drop_entry", 10, "4", 1) == LVS_ERR_REFUSED);
+    CHECK(lvs_shared_set_tunable(shared, "drop_entry", 10, "1", 1) == LVS_OK);
+    path.unreachable = 1;
+    CHECK(lvs_address_parse("10.0.0.101", 10, &server.address) == LVS_OK);
+    CHECK(lvs_shared_set_path(shared, &server.address, &path) == LVS_OK);
+    syn = syn_from(buffer, 40001);
+    CHECK(lvs_shared_process(shared, shard, 0, &syn, &result, 1) == LVS_OK);
+    CHECK(result.verdict == LVS_REPLY && result.reason == LVS_REPLY_NO_ROUTE);
     lvs_shared_free(shared);
 }
 
