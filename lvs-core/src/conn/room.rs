@@ -65,6 +65,10 @@ impl Flows {
     #[cold]
     #[inline(never)]
     fn evict(&mut self, needed: usize, kept: u32, admission: Admission, servers: &mut Servers, now: Instant) -> bool {
+        if admission == Admission::Refuse && self.wheel.is_nothing_due(now) {
+            // A flood is refused without a look at anybody.
+            return false;
+        }
         let missing = self.missing(needed);
         let finds = self.look_round(missing, kept, admission, now);
         self.hand = finds.hand;

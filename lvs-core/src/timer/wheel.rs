@@ -35,6 +35,8 @@ pub(crate) struct Wheel {
     resume: u32,
     /// Entries that hang here.
     len: usize,
+    /// Nothing hangs in a tick before this one.
+    nearest: u64,
 }
 
 impl Wheel {
@@ -44,7 +46,7 @@ impl Wheel {
         let mut heads = Vec::new();
         heads.try_reserve_exact(ticks).ok()?;
         heads.resize(ticks, NONE);
-        Some(Self { heads, occupied: alloc::vec![0; ticks / 64], tick: 0, resume: NONE, len: 0 })
+        Some(Self { heads, occupied: alloc::vec![0; ticks / 64], tick: 0, resume: NONE, len: 0, nearest: u64::MAX })
     }
 
     fn place(&self, tick: u64) -> usize {
@@ -66,6 +68,7 @@ impl Wheel {
 
     fn hang(&mut self, slab: &mut Slab, slot: u32) {
         let tick = self.tick_of(slab.get(slot).expires);
+        self.nearest = self.nearest.min(tick);
         let place = self.place(tick);
         let head = self.heads[place];
         let last = if head == NONE { slot } else { slab.get(head).wheel_prev };
@@ -128,6 +131,15 @@ impl Wheel {
     #[expect(clippy::cast_possible_truncation, reason = "ticks are compared modulo 2^32")]
     const fn low_tick(&self) -> u32 {
         self.tick as u32
+    }
+
+    /// True if no deadline can have come.
+    pub(crate) fn is_nothing_due(&mut self, now: Instant) -> bool {
+        let now_tick = now.as_nanos() >> TICK_SHIFT;
+        if now_tick >= self.nearest {
+            self.nearest = self.next_occupied().unwrap_or(u64::MAX);
+        }
+        now_tick < self.nearest
     }
 
     /// The entry that will be looked at next, if that is known.
@@ -364,6 +376,9 @@ mod tests {
                         if let Some(next) = wheel.next_deadline(&slab) {
                             let nearest = twin.iter().map(|&s| slab.get(s).expires).min().unwrap();
                             prop_assert!(next <= nearest, "never later than the nearest deadline");
+                        }
+                        if wheel.is_nothing_due(now) {
+                            prop_assert!(twin.iter().all(|&s| slab.get(s).expires > now), "something is due");
                         }
                         let mut have = StdVec::new();
                         loop {
