@@ -1,9 +1,10 @@
 //! The figures for monitoring, read by a reader of the format that knows nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use lvs_core::testkit::packets;
-use lvs_core::{Config, Director, Drain, Family, Instant, Meta, Packet, ServiceSpec};
+use lvs_core::{Config, Director, Drain, Family, Instant, Meta, Packet, ServiceOptions, ServiceSpec, SlowStart};
 
 /// A sample: its name, its labels, its value.
 type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
@@ -158,6 +159,25 @@ fn a_drain_shows() {
     let server = of(&WEB, "10.0.0.1", "8080");
     assert_eq!(value(&samples, "lvs_server_weight", &server), 0.0);
     assert_eq!(value(&samples, "lvs_server_draining", &server), 1.0);
+}
+
+#[test]
+fn a_weight_that_grows_is_shown_in_the_measure_of_the_rules() {
+    let mut director = Director::new(Config::with_seed(7)).unwrap();
+    director.load("-A -t 192.0.2.10:80 -s wlc\n-a -t 192.0.2.10:80 -r 10.0.0.1:8080 -m -w 3").unwrap();
+    let service = director.services()[0].id;
+    let slow_start = Some(SlowStart { duration: Duration::from_secs(100), least_percent: 10 });
+    director.set_service_options(service, ServiceOptions { slow_start, ..ServiceOptions::default() }).unwrap();
+    director.run("-a -t 192.0.2.10:80 -r 10.0.0.1:8081 -m -w 5").unwrap();
+    let weights = |director: &Director| {
+        let samples = read(&director.metrics());
+        ["8080", "8081"].map(|port| value(&samples, "lvs_server_weight", &of(&WEB, "10.0.0.1", port)))
+    };
+    assert_eq!(weights(&director), [3.0, 0.5]);
+    while director.advance(Instant::from_secs(50), 100).more {}
+    assert_eq!(weights(&director), [3.0, 2.5]);
+    while director.advance(Instant::from_secs(100), 100).more {}
+    assert_eq!(weights(&director), [3.0, 5.0]);
 }
 
 #[test]

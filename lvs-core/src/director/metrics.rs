@@ -49,8 +49,10 @@ const OF_SERVER: [Metric; 5] = [
 
 type Gauge = (Metric, fn(&Live) -> u32);
 
-const STATE_OF_SERVER: [Gauge; 6] = [
-    (gauge("lvs_server_weight", "Weight in force: 0 while the server is drained."), |live| live.weight),
+const WEIGHT: Metric =
+    gauge("lvs_server_weight", "Weight in force: 0 while the server is drained, a share of it while it grows.");
+
+const STATE_OF_SERVER: [Gauge; 5] = [
     (gauge("lvs_server_active_connections", "Connections in an active state."), |live| live.active),
     (gauge("lvs_server_inactive_connections", "Connections that are not active."), Live::inactive),
     (gauge("lvs_server_persistent_connections", "Persistence templates."), |live| live.persistent),
@@ -118,6 +120,7 @@ impl Director {
         for (column, metric) in OF_SERVER.iter().enumerate() {
             self.of_servers(out, metric, |slot| self.counted(slot).row()[column])?;
         }
+        self.write_weights(out)?;
         for (metric, value) in &STATE_OF_SERVER {
             self.of_servers(out, metric, |slot| u64::from(value(self.servers.live(slot))))?;
         }
@@ -146,8 +149,32 @@ impl Director {
         head(out, metric)?;
         for service in self.control.services.iter() {
             for &slot in &service.list {
-                let labels = ServerLabels(self.servers.spec(slot).address);
-                writeln!(out, "{}{{{},{labels}}} {}", metric.name, Labels(service.key()), value(slot))?;
+                self.of_server(out, metric, service, slot, value(slot))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn of_server(
+        &self,
+        out: &mut impl Write,
+        metric: &Metric,
+        service: &Service,
+        slot: u32,
+        value: impl fmt::Display,
+    ) -> fmt::Result {
+        let labels = ServerLabels(self.servers.spec(slot).address);
+        writeln!(out, "{}{{{},{labels}}} {value}", metric.name, Labels(service.key()))
+    }
+
+    /// Where a service has a slow start its scheduler sees all weights many times over; here they are as rules have them.
+    fn write_weights(&self, out: &mut impl Write) -> fmt::Result {
+        head(out, &WEIGHT)?;
+        for service in self.control.services.iter() {
+            let scale = f64::from(self.weight_scale(service));
+            for &slot in &service.list {
+                let weight = f64::from(self.servers.live(slot).weight) / scale;
+                self.of_server(out, &WEIGHT, service, slot, weight)?;
             }
         }
         Ok(())

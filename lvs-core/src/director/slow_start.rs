@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 
 use super::Director;
 use crate::sched::Weights;
+use crate::service::service::Service;
 use crate::time::Instant;
 
-/// All weights of a service count so many times: a share of 1 percent of weight 1 is still a whole number.
+/// All weights of a service with a slow start count so many times: a share of 1 percent of weight 1 is still a whole number.
 const SCALE: u32 = 100;
 /// Largest weight.
 const MAX: u32 = 0x7fff_ffff;
@@ -59,13 +60,8 @@ impl Director {
     /// Writes the weights that a service's scheduler is to see. Returns the positions of those that have changed.
     pub(super) fn settle_weights(&mut self, service: u32) -> Vec<usize> {
         let service = self.control.services.get(service);
-        let meaning = service.scheduler.as_ref().map_or(Weights::Fixed, |scheduler| scheduler.weights());
-        let slow_start = service.options.slow_start.filter(|_| meaning != Weights::Fixed);
-        let heaviest = service.list.iter().map(|&server| self.servers.spec(server).weight).max().unwrap_or(0);
-        let scale = match (slow_start, meaning) {
-            (Some(_), Weights::Shares) => SCALE.min(MAX / heaviest.max(1)),
-            _ => 1,
-        };
+        let slow_start = service.options.slow_start.filter(|_| meaning_of_weights(service) != Weights::Fixed);
+        let scale = self.weight_scale(service);
         let mut changed = Vec::new();
         for (position, &server) in service.list.iter().enumerate() {
             let record = self.servers.get_mut(server);
@@ -86,6 +82,15 @@ impl Director {
         changed
     }
 
+    /// How many times the weights of a service count, for its scheduler.
+    pub(super) fn weight_scale(&self, service: &Service) -> u32 {
+        if service.options.slow_start.is_none() || meaning_of_weights(service) != Weights::Shares {
+            return 1;
+        }
+        let heaviest = service.list.iter().map(|&server| self.servers.spec(server).weight).max().unwrap_or(0);
+        SCALE.min(MAX / heaviest.max(1))
+    }
+
     /// When a weight next has to grow.
     fn next_growth(&self) -> Option<Instant> {
         let services = self.control.services.iter().filter_map(|service| Some((service, service.options.slow_start?)));
@@ -97,6 +102,10 @@ impl Director {
         });
         deadlines.min()
     }
+}
+
+fn meaning_of_weights(service: &Service) -> Weights {
+    service.scheduler.as_ref().map_or(Weights::Fixed, |scheduler| scheduler.weights())
 }
 
 /// What counts of a weight: never nothing of something.
