@@ -66,8 +66,9 @@ pub(crate) struct Flows {
     pub(crate) events: Events,
     /// The latest connection or template that was made.
     pub(crate) latest: u32,
-    /// Copies of connections that shards of a shared director are to hand back, or to throw away if the connection is gone.
-    pub(crate) recalls: Vec<Recall>,
+    /// By shard of a shared director: copies of connections that it is to hand back, or to throw away if the connection is
+    /// gone.
+    pub(crate) recalls: Vec<Vec<Recall>>,
     /// How many copies were ever called back.
     pub(crate) recalled: u32,
 }
@@ -76,7 +77,6 @@ pub(crate) struct Flows {
 #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "without threads there are no shards"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recall {
-    pub(crate) shard: u32,
     /// The connection, and the hash by which its copy is found.
     pub(crate) of: ConnId,
     pub(crate) hash: u64,
@@ -269,8 +269,11 @@ impl Flows {
     #[cold]
     pub(crate) fn recall(&mut self, slot: u32) {
         let entry = self.table.slab.get(slot);
-        let (shard, hash) = (entry.helper, self.table.client_hash(entry));
-        self.recalls.push(Recall { shard, of: self.table.slab.id(slot), hash });
+        let (shard, hash) = (entry.helper as usize, self.table.client_hash(entry));
+        if self.recalls.len() <= shard {
+            self.recalls.resize_with(shard + 1, Vec::new);
+        }
+        self.recalls[shard].push(Recall { of: self.table.slab.id(slot), hash });
         self.recalled = self.recalled.wrapping_add(1);
     }
 

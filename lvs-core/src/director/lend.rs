@@ -185,8 +185,7 @@ impl Director {
 
     /// A copy that this shard is to hand back, or throw away if there is no such connection any more.
     pub(crate) fn next_recall(&mut self, shard: u32) -> Option<Recall> {
-        let at = self.flows.recalls.iter().position(|recall| recall.shard == shard)?;
-        Some(self.flows.recalls.swap_remove(at))
+        self.flows.recalls.get_mut(shard as usize)?.pop()
     }
 
     /// Servers whose note of the way that the last packet took is not what the next packet will note.
