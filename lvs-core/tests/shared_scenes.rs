@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use lvs_core::testkit::packets::{self, Builder};
-use lvs_core::{Config, Director, Instant, Meta, Method, Packet, Path, SharedDirector, Verdict};
+use lvs_core::{
+    Config, Director, Drain, Event, Filter, Instant, Meta, Method, Packet, Path, ReplyReason, SharedDirector, Verdict,
+};
 
 use common::bytes::{self, refresh_ip};
 use common::parts::split;
@@ -155,7 +157,7 @@ fn what_was_learned_of_a_tunnel_is_known_at_every_shard() {
     both.bring(0, 2, &error_about(&sent, Some(700)));
     let long = packets::udp("198.51.100.2:5353", "192.0.2.10:53").payload(&[1; 1000]).build();
     both.bring(1, 3, &long);
-    assert!(both.one.reasons().replied(lvs_core::ReplyReason::TooBig) > 0);
+    assert!(both.one.reasons().replied(ReplyReason::TooBig) > 0);
     // It is forgotten everywhere, too.
     both.advance(650);
     both.bring(1, 651, &long);
@@ -216,8 +218,74 @@ fn a_connection_has_one_id_for_life() {
 fn what_is_flushed_is_thrown_away_even_by_a_shard_without_packets() {
     let mut both = Both::new("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1:53 -m");
     both.flow(1, 1, CLIENT, "192.0.2.10:53");
-    assert_eq!(both.shared.flush(&lvs_core::Filter::all()), Ok(1));
+    assert_eq!(both.shared.flush(&Filter::all()), Ok(1));
     assert_eq!(both.shared.connections(), []);
     assert_eq!(both.shared.lent(), [0, 0]);
     assert!(!both.shared.advance(Instant::ZERO + Duration::from_secs(2), 10).more);
+}
+
+#[test]
+fn each_shard_throws_its_own_copies_away_when_it_hears_of_a_flush() {
+    let mut both = Both::new("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1:53 -m");
+    for n in 0..40 {
+        both.flow(n % 2, 1, &format!("198.51.100.1:{}", 5000 + n), "192.0.2.10:53");
+    }
+    assert_eq!(both.shared.flush(&Filter::all()), both.one.flush(&Filter::all()));
+    assert_eq!(both.shared.lent(), [20, 20], "nobody has heard of it yet");
+    both.udp(1, 2, CLIENT, "192.0.2.10:53");
+    assert_eq!(both.shared.lent(), [20, 0]);
+    both.udp(0, 2, CLIENT, "192.0.2.10:53");
+    assert_eq!(both.shared.lent(), [1, 0], "the second packet of a flow has it lent");
+    both.same_connections();
+}
+
+#[test]
+fn the_end_of_a_drain_is_told_with_the_end_of_its_last_connection() {
+    let config = Config { connections: 64, events: 64, ..Config::with_seed(7) };
+    let shared = SharedDirector::new(config, 2).unwrap();
+    shared.load("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1:53 -m").unwrap();
+    for _ in 0..3 {
+        let mut query = packets::udp(CLIENT, "192.0.2.10:53").build();
+        let verdict = shared.process(Instant::from_secs(1), &mut Packet::whole(&mut query), Meta::default());
+        assert!(matches!(verdict, Verdict::Forward(_)));
+    }
+    assert_eq!(shared.lent().iter().sum::<usize>(), 1);
+    let server = shared.services()[0].servers[0].id;
+    shared.drain(server, Drain::new().then_remove()).unwrap();
+    let advance = |millis| while shared.advance(Instant::from_millis(millis), 1000).more {};
+    let told = || std::iter::from_fn(|| shared.poll_event()).filter(|e| matches!(e, Event::Drained { .. })).count();
+    // No tick of the listings falls due between the two.
+    advance(300_999);
+    assert_eq!((told(), shared.services()[0].servers.len()), (0, 1));
+    advance(301_000);
+    assert_eq!((told(), shared.services()[0].servers.len()), (1, 0));
+}
+
+#[test]
+fn what_was_learned_of_a_way_holds_for_every_server_of_its_address() {
+    let mut both = Both::new(
+        "-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1 -i\n\
+         -A -u 192.0.2.11:53 -s rr\n-a -u 192.0.2.11:53 -r 10.0.0.1 -i",
+    );
+    let sent = both.flow(0, 1, CLIENT, "192.0.2.10:53");
+    both.flow(1, 1, CLIENT, "192.0.2.11:53");
+    let long = packets::udp(CLIENT, "192.0.2.11:53").payload(&[1; 1000]).build();
+    assert_eq!(both.bring(1, 2, &long).len(), 20 + long.len(), "it goes through");
+    both.bring(0, 3, &error_about(&sent, Some(700)));
+    let before = both.one.reasons().replied(ReplyReason::TooBig);
+    both.bring(1, 4, &long);
+    assert_eq!(both.one.reasons().replied(ReplyReason::TooBig), before + 1);
+}
+
+#[test]
+fn a_thread_that_is_late_has_all_that_was_counted_in_the_listings_too() {
+    let mut both = Both::new("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1:53 -m");
+    both.advance(1);
+    both.flow(0, 1, CLIENT, "192.0.2.10:53");
+    // Somebody else has come to the tenth second, and home knows of it.
+    both.udp(0, 10, CLIENT, "192.0.2.10:53");
+    both.udp(1, 10, "198.51.100.2:5353", "192.0.2.10:53");
+    both.advance(2);
+    assert_eq!(both.shared.counters(), both.one.counters());
+    assert_eq!(both.one.counters().in_packets, 5);
 }

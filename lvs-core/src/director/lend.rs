@@ -202,9 +202,9 @@ impl Director {
         })
     }
 
-    /// Whether [`advance`](Director::advance) would do more than end connections.
+    /// Whether [`advance`](Director::advance) would do more than [`end_due`](Director::end_due).
     pub(crate) fn has_chores(&self, now: Instant) -> bool {
-        self.next_chore().is_some_and(|at| at <= now) || !self.control.drains.is_empty()
+        self.next_chore().is_some_and(|at| at <= self.now.max(now)) || self.servers.any_drained()
     }
 
     /// The addresses of services, and of servers.

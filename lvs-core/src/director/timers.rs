@@ -37,6 +37,18 @@ impl Director {
     /// # Ok::<(), lvs_core::ConfigError>(())
     /// ```
     pub fn advance(&mut self, now: Instant, budget: usize) -> Advanced {
+        self.let_pass(now, budget, true)
+    }
+
+    /// The same while nothing is due but connections, and what shards do not hear of. A server whose last connection ends
+    /// with it is told of by the next [`advance`](Director::advance).
+    #[cfg(feature = "std")]
+    pub(crate) fn end_due(&mut self, now: Instant, budget: usize) -> Advanced {
+        self.let_pass(now, budget, false)
+    }
+
+    #[inline(never)]
+    fn let_pass(&mut self, now: Instant, budget: usize, with_chores: bool) -> Advanced {
         let now = self.see(now);
         let mut budget = budget.max(1);
         self.start_clocks(now);
@@ -44,10 +56,10 @@ impl Director {
         self.grow_weights(now);
         loop {
             let at = self.next_chore().map_or(now, |chore| chore.min(now));
-            if self.end_connections(at, &mut budget) || !self.do_chores(at, &mut budget) {
+            if self.end_connections(at, &mut budget) || with_chores && !self.do_chores(at, &mut budget) {
                 return Advanced { more: true };
             }
-            if at == now && self.next_chore().is_none_or(|chore| chore > now) {
+            if !with_chores || at == now && self.next_chore().is_none_or(|chore| chore > now) {
                 return Advanced { more: false };
             }
         }
@@ -239,7 +251,25 @@ impl Director {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Config, Director, Instant};
+    use crate::testkit::packets;
+    use crate::{Config, Director, Instant, Meta, Packet};
+
+    #[test]
+    fn listings_are_renewed_every_two_seconds_from_the_first_service_on() {
+        let mut director = Director::new(Config::with_seed(7)).unwrap();
+        assert!(!director.advance(Instant::from_millis(700), 100).more);
+        director.load("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1 -m").unwrap();
+        assert!(!director.advance(Instant::from_millis(1_000), 100).more);
+        for tick in 1..4u64 {
+            let mut query = packets::udp("198.51.100.1:5353", "192.0.2.10:53").build();
+            let sent = Instant::from_millis(1_000 + 2_000 * tick - 1);
+            let _ = director.process(sent, &mut Packet::whole(&mut query), Meta::default());
+            assert!(!director.advance(sent, 100).more);
+            assert_eq!(director.counters().in_packets, tick - 1);
+            assert!(!director.advance(Instant::from_millis(1_000 + 2_000 * tick), 100).more);
+            assert_eq!(director.counters().in_packets, tick);
+        }
+    }
 
     #[test]
     fn time_may_come_to_its_end() {

@@ -10,8 +10,8 @@ impl SharedDirector {
     /// [`more`](Advanced::more) is true, the rest is done by the next call.
     ///
     /// One thread is to call it every few milliseconds, any thread; several do no harm. Threads that process packets
-    /// wait for it at their own shard, one after the other, and all of them together where listings are renewed, every two
-    /// seconds.
+    /// wait for it at their own shard, one after the other, and all of them together where something falls due that is no
+    /// connection: every two seconds, when listings are renewed, and when a server has been drained.
     ///
     /// ```
     /// use lvs_core::{Config, Instant, SharedDirector};
@@ -31,7 +31,11 @@ impl SharedDirector {
         }
         let mut home = self.home.lock();
         if !home.director.has_chores(now) {
-            return home.director.advance(now, budget);
+            let advanced = home.director.end_due(now, budget);
+            // The last connection of a server that is drained may have ended: that is told at once.
+            if advanced.more || !home.director.has_chores(now) {
+                return advanced;
+            }
         }
         drop(home);
         self.change_state(|director| director.advance(now, budget))
