@@ -253,6 +253,27 @@ impl SharedDirector {
         self.home.lock().director.poll_event()
     }
 
+    /// How many events found no room and were lost, as [`Director::missed_events`]. Takes the home's lock alone.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Instant, Meta, Packet, SharedDirector};
+    /// use lvs_core::testkit::packets;
+    ///
+    /// let director = SharedDirector::new(Config { events: 1, ..Config::with_seed(7) }, 2)?;
+    /// director.load("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1 -m")?;
+    /// for client in ["198.51.100.1:5353", "198.51.100.2:5353"] {
+    ///     let mut query = packets::udp(client, "192.0.2.10:53").build();
+    ///     let _ = director.process(Instant::ZERO, &mut Packet::whole(&mut query), Meta::default());
+    /// }
+    /// assert!(director.poll_event().is_some());
+    /// assert_eq!(director.missed_events(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn missed_events(&self) -> u64 {
+        self.home.lock().director.missed_events()
+    }
+
     /// Where a packet would go, and why, as [`Director::explain`]; nothing that could be seen is changed.
     ///
     /// ```
