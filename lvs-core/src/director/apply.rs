@@ -86,7 +86,9 @@ impl Director {
     /// (`-x`, `-y`; `-x 0` takes them away). A service whose scheduler is one's own keeps it under its name. A server
     /// that is being [drained](Director::drain) goes on with that.
     ///
-    /// The work is proportional to the length of the text and to the number of services and servers there are.
+    /// The work is proportional to the length of the text and to the number of services and servers there are, and to
+    /// what schedulers do about each server that comes, goes or changes: `wrr`, and a slow start, look at all servers of
+    /// the service then; `sh`, `dh` and `mh` fill their table anew.
     ///
     /// ```
     /// use lvs_core::{Config, Director};
