@@ -418,6 +418,7 @@ mod tests {
     #[test]
     fn tunables_are_found_by_their_kernel_names_and_checked() {
         let mut tunables = Tunables::default();
+        assert_eq!(tunables.sync_qlen_max, 65_536);
         assert_eq!(tunables.set("net.ipv4.vs.secure_tcp", "3"), Ok(()));
         assert_eq!(tunables.set("secure_tcp", "4"), Err(ControlError::TunableRange));
         assert_eq!((tunables.set("drop_packet", "2"), tunables.drop_packet), (Ok(()), 2));

@@ -138,3 +138,47 @@ fn a_defence_that_is_off_wakes_nobody() {
     director.set_tunable("drop_entry", "0").unwrap();
     assert_eq!(director.next_deadline(), None);
 }
+
+#[test]
+fn seconds_are_counted_from_the_first_defence_that_is_switched_on() {
+    let mut director = director(3);
+    let at = |millis| START + Duration::from_millis(millis);
+    advance(&mut director, at(300), 100);
+    director.set_tunable("drop_packet", "1").unwrap();
+    advance(&mut director, at(800), 100);
+    director.set_tunable("secure_tcp", "1").unwrap();
+    director.set_available_memory(0);
+    advance(&mut director, at(1_299), 100);
+    assert_eq!((director.tunables().drop_packet, director.tunables().secure_tcp), (1, 1));
+    advance(&mut director, at(1_300), 100);
+    assert_eq!((director.tunables().drop_packet, director.tunables().secure_tcp), (2, 2));
+}
+
+#[test]
+fn of_a_long_sleep_the_last_1024_seconds_are_made_up_for() {
+    let looks_after = |seconds: u64| {
+        let mut director = director(3);
+        director.run("-E -t 192.0.2.10:80 -s rr -p 2000000").unwrap();
+        // A template that is there to stay: a handshake was completed under it.
+        for packet in [
+            tcp("198.51.100.1:1000", "192.0.2.10:80").syn(),
+            tcp("10.0.0.1:80", "198.51.100.1:1000").flags(0x12),
+            tcp("198.51.100.1:1000", "192.0.2.10:80").flags(0x10),
+        ] {
+            assert!(matches!(send(&mut director, START, packet.build()), Verdict::Forward(_)));
+        }
+        director.set_tunable("drop_entry", "3").unwrap();
+        let mut calls = 0;
+        while director.advance(START + Duration::from_secs(seconds), 1).more {
+            calls += 1;
+        }
+        assert_eq!(director.connection_count(), 1);
+        calls
+    };
+    // A look at each of a second's 128 buckets, of which the last needs no further call, and little else.
+    let (all, most, no_more) = (looks_after(1_000), looks_after(2_000), looks_after(1_000_000));
+    assert!((1_000 * 127..1_020 * 127).contains(&all), "{all}");
+    for looks in [most, no_more] {
+        assert!((1_024 * 127..1_060 * 127).contains(&looks), "{looks}");
+    }
+}

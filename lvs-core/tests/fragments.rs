@@ -253,6 +253,16 @@ fn every_part_is_measured_by_itself_and_only_the_first_is_answered() {
 }
 
 #[test]
+fn a_packet_over_ipv6_that_the_embedder_put_together_is_measured_as_a_whole() {
+    let mut director = one_server(Protocol::Udp, true, "-m", "", 1500);
+    let (client, vip, _) = endpoints(true);
+    let of_length = |len: usize| Builder::new(Protocol::Udp, client, vip).payload(&vec![0x44; len - 48]).build();
+    assert!(is_to_server(process(&mut director, &of_length(1500)).verdict));
+    let verdict = process(&mut director, &of_length(1501)).verdict;
+    assert!(matches!(verdict, Verdict::Reply(reply) if reply.reason == ReplyReason::TooBig), "{verdict:?}");
+}
+
+#[test]
 fn a_first_part_without_its_transport_header_is_refused() {
     let mut director = one_server(Protocol::Tcp, false, "-m", "", LARGE);
     let (client, vip, _) = endpoints(false);

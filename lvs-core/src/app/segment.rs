@@ -183,3 +183,23 @@ pub(crate) fn splice(
     put16(bytes, at, new);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::packets;
+
+    /// A master has told that it shifts the numbers of this connection.
+    #[test]
+    fn the_checksum_follows_numbers_that_are_shifted() {
+        let [own, other] = [[900, 7, 3], [4_900, u32::MAX - 4, 0]].map(Correction::from_parts);
+        let segment = packets::tcp("198.51.100.7:40000", "192.0.2.10:21").numbers(1_000, 5_000).payload(b"NOOP\r\n");
+        let mut bytes = segment.build();
+        let mut parsed = Parsed::UNKNOWN;
+        parsed.read(&bytes, true).unwrap();
+        correct(&mut bytes, &parsed, &own, &other, Checksum::Verified);
+        let right = packets::tcp("198.51.100.7:40000", "192.0.2.10:21").numbers(1_007, 5_005).payload(b"NOOP\r\n");
+        assert_eq!(bytes, right.build());
+        assert!(is_right(&bytes, &parsed));
+    }
+}

@@ -107,3 +107,22 @@ impl Director {
         self.find_service(key).ok_or(ControlError::NoSuchService)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Director};
+
+    #[test]
+    fn a_text_is_read_as_a_whole_and_ends_with_the_first_refusal() {
+        let mut director = Director::new(Config::with_seed(7)).unwrap();
+        let unreadable = "-A -f 1 -s rr\n-A -f 2 -s rr\n-A -f x -s rr\n";
+        assert_eq!(director.load(unreadable).unwrap_err().line, 3);
+        assert_eq!(director.save(), "", "nothing of it");
+        let refused = "-A -f 1 -s rr\n-A -f 2 -s fastest\n-A -f 3 -s rr\n";
+        let error = director.load(refused).unwrap_err();
+        assert_eq!((error.line, error.column, error.word.as_str()), (2, 12, "fastest"));
+        assert_eq!(error.control, Some(ControlError::NoSuchScheduler));
+        assert_eq!(director.save(), "-A -f 1 -s rr\n", "what comes before, and not what comes after");
+    }
+}

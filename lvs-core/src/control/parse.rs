@@ -402,6 +402,9 @@ mod tests {
             ("-A -t", 255),
             ("--list=5", 255),
             ("-t 192.0.2.10:80 -A", 255),
+            // The option that does not exist counts first, wherever it stands.
+            ("-A -t 192.0.2.10:80 -p x -Q", 255),
+            ("-A -t 192.0.2.10:80 extra -w 5 --no-such-option", 255),
         ] {
             assert_eq!(parse_line(line).unwrap_err().exit_status, status, "{line}");
         }
