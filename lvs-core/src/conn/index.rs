@@ -90,7 +90,7 @@ impl Index {
                     tags.set(place, tag);
                     (slots[place], carried) = (slot, None);
                 }
-                (Some(_), None) => tags.passed = tags.passed.saturating_add(1),
+                (Some(_), None) => tags.passed += 1,
                 (None, _) => {}
             }
             if carried.is_none() && tags.passed == 0 {
@@ -123,10 +123,7 @@ impl Index {
     fn unpass(&mut self, home: usize, distance: usize) {
         let mut at = home;
         for _ in 0..distance {
-            let passed = &mut self.buckets[at].tags.passed;
-            if *passed != u16::MAX {
-                *passed -= 1;
-            }
+            self.buckets[at].tags.passed -= 1;
             at = self.next(at);
         }
     }
@@ -193,6 +190,18 @@ mod tests {
 
     fn found(index: &Index, hash: u64, keys: &[u64]) -> StdVec<u32> {
         index.find(hash).filter(|&slot| keys[slot as usize] == hash).collect()
+    }
+
+    #[test]
+    fn however_many_keys_have_passed_a_bucket_it_is_known_when_they_are_gone() {
+        let mut index = Index::with_capacity(30).unwrap();
+        // As if a client had opened so many connections that all have one server and its own port in common.
+        let many = 70_000;
+        index.buckets[0].tags.passed = many;
+        (0..15).for_each(|slot| index.insert(0, slot, |_| false));
+        assert_eq!(index.buckets[0].tags.passed, many + 3);
+        (0..15).for_each(|slot| index.remove(0, slot));
+        assert_eq!(index.buckets[0].tags.passed, many);
     }
 
     proptest! {

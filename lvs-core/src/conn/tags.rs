@@ -6,16 +6,15 @@
 pub(super) struct Tags {
     first: u64,
     rest: u32,
-    /// Keys that passed this bucket on their way to a later one. Once it has reached its maximum it stays there.
-    pub(super) passed: u16,
-    reserved: u16,
+    /// Keys that passed this bucket on their way to a later one: of a table of 2^31 connections all but twelve may.
+    pub(super) passed: u32,
 }
 
 /// How many there are.
 pub(super) const PLACES: usize = 12;
 
 impl Tags {
-    pub(super) const NONE: Self = Self { first: 0, rest: 0, passed: 0, reserved: 0 };
+    pub(super) const NONE: Self = Self { first: 0, rest: 0, passed: 0 };
 
     /// Which places have a tag.
     #[inline]
