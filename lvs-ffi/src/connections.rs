@@ -45,14 +45,13 @@ pub struct lvs_connection {
     pub state: [c_char; 16],
 }
 
-/// Size of the first version of the structure.
-const LEAST: usize = size_of::<lvs_connection>();
+impl ptr::Growing for lvs_connection {}
 
 impl From<&ConnectionView> for lvs_connection {
     fn from(view: &ConnectionView) -> Self {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         Self {
-            size: LEAST as u32,
+            size: size_of::<Self>() as u32,
             protocol: view.protocol,
             flags: flag(view.is_template, LVS_CONNECTION_TEMPLATE) | flag(view.synced, LVS_CONNECTION_SYNCED),
             reserved: 0,
@@ -82,7 +81,7 @@ pub unsafe extern "C" fn lvs_director_connection(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out, LEAST)?) };
+        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
         let view = handle.director.connection(id.into()).ok_or(LVS_ERR_NOT_FOUND)?;
         out.write(lvs_connection::from(&view));
         Ok(())
@@ -154,6 +153,8 @@ pub struct lvs_filter {
     pub state: [c_char; 16],
 }
 
+impl ptr::Growing for lvs_filter {}
+
 /// What a filter names, its texts apart from it.
 pub(crate) struct Named {
     filter: Filter<'static>,
@@ -178,7 +179,7 @@ impl lvs_filter {
     /// As [`ptr::sized`].
     pub(crate) unsafe fn take(filter: *const Self) -> Result<Self, lvs_status> {
         // SAFETY: the caller's promise; a filter is numbers.
-        unsafe { ptr::sized(filter, size_of::<Self>(), Self::DEFAULT) }
+        unsafe { ptr::sized(filter, Self::DEFAULT) }
     }
 
     pub(crate) fn read(&self) -> Result<Named, lvs_status> {

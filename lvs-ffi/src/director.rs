@@ -1,8 +1,9 @@
 //! Building a director, telling it what to do, letting time pass.
 
 use core::ffi::c_char;
+use core::mem::MaybeUninit;
 
-use lvs_core::{Admission, Applied, Config, Director, Instant, Kernel};
+use lvs_core::{Admission, Applied, Config, Director, Instant, Kernel, RuleError};
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
 use crate::{lvs_director, lvs_path, ptr, status::boundary};
@@ -58,6 +59,8 @@ pub struct lvs_applied {
     pub servers_unchanged: u32,
 }
 
+impl ptr::Growing for lvs_applied {}
+
 impl From<&Applied> for lvs_applied {
     fn from(applied: &Applied) -> Self {
         Self {
@@ -101,12 +104,11 @@ pub enum lvs_admission {
     LVS_ADMISSION_EVICT_HALF_OPEN_AND_SINGLE = 2,
 }
 
-/// Size of the first version of the structure.
-const LEAST: usize = size_of::<lvs_config>();
+impl ptr::Growing for lvs_config {}
 
 impl lvs_config {
     pub(crate) const DEFAULT: Self = Self {
-        size: LEAST as u32,
+        size: size_of::<Self>() as u32,
         connections: 65536,
         seed: 0,
         events: 0,
@@ -159,7 +161,7 @@ pub(crate) unsafe fn config_of(config: *const lvs_config) -> Result<Config, lvs_
         return lvs_config::DEFAULT.read();
     }
     // SAFETY: the caller's promise; a configuration is numbers.
-    unsafe { ptr::sized(config, LEAST, lvs_config::DEFAULT) }?.read()
+    unsafe { ptr::sized(config, lvs_config::DEFAULT) }?.read()
 }
 
 /// Builds a director without services. config may be NULL, which is as LVS_CONFIG_INIT. On LVS_OK *out is a handle for
@@ -241,11 +243,16 @@ pub unsafe extern "C" fn lvs_director_load(
             )
         };
         handle.director.load(text).map_err(|error| {
-            error_line.map(|line| line.write(error.line));
-            error_column.map(|column| column.write(error.column));
+            point_at(&error, error_line, error_column);
             handle.refuse(&error)
         })
     })
+}
+
+/// Writes where a text of rules goes wrong.
+pub(crate) fn point_at(error: &RuleError, line: Option<&mut MaybeUninit<u32>>, column: Option<&mut MaybeUninit<u32>>) {
+    line.map(|line| line.write(error.line));
+    column.map(|column| column.write(error.column));
 }
 
 /// Writes why a rule or a call was refused the last time (LVS_ERR_RULE, LVS_ERR_REFUSED, and what is there already, is
@@ -287,14 +294,13 @@ pub unsafe extern "C" fn lvs_director_apply(
             (
                 lvs_director::borrow(director)?,
                 ptr::text(text, text_length)?,
-                ptr::sized_wanted(done, size_of::<lvs_applied>())?,
+                ptr::sized_wanted(done)?,
                 ptr::wanted(error_line)?,
                 ptr::wanted(error_column)?,
             )
         };
         let applied = handle.director.apply(text).map_err(|error| {
-            error_line.map(|line| line.write(error.line));
-            error_column.map(|column| column.write(error.column));
+            point_at(&error, error_line, error_column);
             handle.refuse(&error)
         })?;
         if let Some(out) = done {

@@ -1,8 +1,9 @@
 //! Where a packet would go, and why.
 
 use core::ffi::c_char;
+use core::mem::MaybeUninit;
 
-use lvs_core::{Instant, Packet};
+use lvs_core::{Explanation, Instant, Meta, Packet};
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
 use crate::packet::{check, meta_of, result_of};
@@ -35,15 +36,28 @@ pub unsafe extern "C" fn lvs_director_explain(
             let bytes = ptr::bytes(given.base, given.capacity as usize)?;
             (handle, given, bytes, ptr::wanted(result)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?)
         };
-        let packet = Packet::new(bytes, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)?;
-        let explanation = handle.director.explain(Instant::from_nanos(now_ns), &packet, meta_of(&given));
-        let expected = explanation.verdict.map_or_else(|| unknown(&given), |verdict| result_of(&packet, verdict));
-        result.map(|result| result.write(expected));
+        let explanation = explained(&given, bytes, result, |packet, meta| {
+            handle.director.explain(Instant::from_nanos(now_ns), packet, meta)
+        })?;
         ptr::put_text(&explanation.to_string(), out, needed)
     })
 }
 
-pub(crate) const fn unknown(packet: &lvs_packet) -> lvs_result {
+/// Asks a director about a packet, and writes the result to expect.
+pub(crate) fn explained(
+    given: &lvs_packet,
+    bytes: &mut [u8],
+    result: Option<&mut MaybeUninit<lvs_result>>,
+    ask: impl FnOnce(&Packet<'_>, Meta) -> Explanation,
+) -> Result<Explanation, lvs_status> {
+    let packet = Packet::new(bytes, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)?;
+    let explanation = ask(&packet, meta_of(given));
+    let expected = explanation.verdict.map_or_else(|| unknown(given), |verdict| result_of(&packet, verdict));
+    result.map(|result| result.write(expected));
+    Ok(explanation)
+}
+
+const fn unknown(packet: &lvs_packet) -> lvs_result {
     lvs_result {
         verdict: LVS_VERDICT_UNKNOWN,
         reason: 0,

@@ -103,15 +103,21 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, len: usize) -> Result<&'a 
     core::str::from_utf8(bytes).map_err(|_| LVS_ERR_ARGUMENT)
 }
 
+/// A structure that begins with its size, so that versions of the library may add to it.
+pub(crate) trait Growing: Copy {
+    /// The size of its first version: what it is now, until something is added.
+    const FIRST: usize = size_of::<Self>();
+}
+
 /// A structure that begins with its size, as the caller's version of the header has it. What the caller does not know
 /// keeps its default; what this library does not know must be zero.
 ///
 /// # Safety
 /// Null, or as many readable bytes as the first four say, not written to during the call. `T` is `repr(C)`, begins with
 /// a `u32`, and takes any bytes there are for a value.
-pub(crate) unsafe fn sized<T: Copy>(pointer: *const T, least: usize, default: T) -> Result<T, lvs_status> {
+pub(crate) unsafe fn sized<T: Growing>(pointer: *const T, default: T) -> Result<T, lvs_status> {
     // SAFETY: the caller's promise is the same.
-    let size = unsafe { size_of_given(pointer, least)? };
+    let size = unsafe { size_of_given(pointer)? };
     // SAFETY: the caller's promise: `size` bytes can be read.
     let given = unsafe { slice::from_raw_parts(pointer.cast::<u8>(), size) };
     let known = size.min(size_of::<T>());
@@ -128,11 +134,11 @@ pub(crate) unsafe fn sized<T: Copy>(pointer: *const T, least: usize, default: T)
 ///
 /// # Safety
 /// Null, or a `T` that begins with a `u32`, which can be read.
-unsafe fn size_of_given<T>(pointer: *const T, least: usize) -> Result<usize, lvs_status> {
+unsafe fn size_of_given<T: Growing>(pointer: *const T) -> Result<usize, lvs_status> {
     check(pointer)?;
     // SAFETY: `T` begins with a `u32`, so it is aligned for one; readable by the caller's promise.
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
-    if (least..=4096).contains(&size) { Ok(size) } else { Err(LVS_ERR_ARGUMENT) }
+    if (T::FIRST..=4096).contains(&size) { Ok(size) } else { Err(LVS_ERR_ARGUMENT) }
 }
 
 /// A structure to be written that begins with its size, as the caller's version of the header has it.
@@ -146,9 +152,9 @@ pub(crate) struct SizedOut<'a, T> {
 /// # Safety
 /// Null, or as many writable bytes as the first four say, used by nobody else during `'a`. `T` is `repr(C)` and begins
 /// with a `u32`.
-pub(crate) unsafe fn sized_out<'a, T: Copy>(pointer: *mut T, least: usize) -> Result<SizedOut<'a, T>, lvs_status> {
+pub(crate) unsafe fn sized_out<'a, T: Growing>(pointer: *mut T) -> Result<SizedOut<'a, T>, lvs_status> {
     // SAFETY: the caller's promise.
-    let size = unsafe { size_of_given(pointer, least)? };
+    let size = unsafe { size_of_given(pointer)? };
     // SAFETY: not null by the check before; `size` bytes by the caller's promise.
     let bytes = unsafe { slice::from_raw_parts_mut(pointer.cast(), size) };
     Ok(SizedOut { bytes, kind: PhantomData })
@@ -158,15 +164,12 @@ pub(crate) unsafe fn sized_out<'a, T: Copy>(pointer: *mut T, least: usize) -> Re
 ///
 /// # Safety
 /// As [`sized_out`].
-pub(crate) unsafe fn sized_wanted<'a, T: Copy>(
-    pointer: *mut T,
-    least: usize,
-) -> Result<Option<SizedOut<'a, T>>, lvs_status> {
+pub(crate) unsafe fn sized_wanted<'a, T: Growing>(pointer: *mut T) -> Result<Option<SizedOut<'a, T>>, lvs_status> {
     // SAFETY: the caller's promise is the same.
-    if pointer.is_null() { Ok(None) } else { unsafe { sized_out(pointer, least) }.map(Some) }
+    if pointer.is_null() { Ok(None) } else { unsafe { sized_out(pointer) }.map(Some) }
 }
 
-impl<T: Copy> SizedOut<'_, T> {
+impl<T: Growing> SizedOut<'_, T> {
     /// Writes what the caller knows of a value, and zeros for what only the caller knows. The size stays as it is.
     pub(crate) fn write(self, value: T) {
         let value = MaybeUninit::new(value);
@@ -231,6 +234,10 @@ mod tests {
         new: u32,
     }
 
+    impl Growing for Sized {
+        const FIRST: usize = 8;
+    }
+
     const DEFAULT: Sized = Sized { size: 12, old: 1, new: 2 };
 
     #[test]
@@ -243,7 +250,7 @@ mod tests {
             assert_eq!(array::<u32>(null(), 1), Err(LVS_ERR_NULL));
             assert_eq!(text(null(), 0), Ok(""));
             assert_eq!(bytes(null_mut(), 3), Err(LVS_ERR_NULL));
-            assert_eq!(sized(null(), 8, DEFAULT), Err(LVS_ERR_NULL));
+            assert_eq!(sized(null(), DEFAULT), Err(LVS_ERR_NULL));
         }
     }
 
@@ -261,7 +268,7 @@ mod tests {
     fn older_and_newer_callers_are_understood() {
         let read = |words: &[u32]| {
             // SAFETY: as many words as the first says.
-            unsafe { sized(words.as_ptr().cast(), 8, DEFAULT) }
+            unsafe { sized(words.as_ptr().cast(), DEFAULT) }
         };
         assert_eq!(read(&[8, 5]), Ok(Sized { size: 8, old: 5, new: 2 }));
         assert_eq!(read(&[12, 5, 6]), Ok(Sized { size: 12, old: 5, new: 6 }));
@@ -275,7 +282,7 @@ mod tests {
     fn older_and_newer_callers_get_what_they_know() {
         let write = |words: &mut [u32]| {
             // SAFETY: as many words as the first says.
-            let out = unsafe { sized_out::<Sized>(words.as_mut_ptr().cast(), 8) };
+            let out = unsafe { sized_out::<Sized>(words.as_mut_ptr().cast()) };
             out.map(|out| out.write(DEFAULT))
         };
         let (mut older, mut newer) = ([8, 7, 7], [16, 7, 7, 7]);

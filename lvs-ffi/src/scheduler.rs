@@ -118,6 +118,8 @@ pub struct lvs_scheduler {
     pub user: *mut c_void,
 }
 
+impl ptr::Growing for lvs_scheduler {}
+
 impl lvs_scheduler {
     /// A scheduler that C hands over, and the switch that says whether C has really let go of it.
     ///
@@ -133,7 +135,7 @@ impl lvs_scheduler {
             user: core::ptr::null_mut(),
         };
         // SAFETY: the caller's promise; pointers may be null.
-        let given = unsafe { ptr::sized(scheduler, size_of::<Self>(), DEFAULT)? };
+        let given = unsafe { ptr::sized(scheduler, DEFAULT)? };
         let weights = match given.weights {
             0 => Weights::Shares,
             1 => Weights::Limits,

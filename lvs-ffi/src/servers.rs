@@ -6,6 +6,7 @@ use lvs_core::{Drain, GueChecksum, Instant, Method, Rest, ServerSpec, ServerStat
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND};
 use crate::packet::method_of;
+use crate::ptr::SizedOut;
 use crate::{lvs_address, lvs_counters, lvs_director, lvs_rates, lvs_server_id, lvs_service_id, ptr, status::boundary};
 
 /// What a tunnelled packet is wrapped in.
@@ -60,8 +61,7 @@ pub struct lvs_server {
     pub lower: u32,
 }
 
-/// Size of the first version of the structure.
-const LEAST: usize = size_of::<lvs_server>();
+impl ptr::Growing for lvs_server {}
 
 impl lvs_server {
     /// A description that C hands over.
@@ -70,11 +70,11 @@ impl lvs_server {
     /// As [`ptr::sized`].
     pub(crate) unsafe fn take(server: *const Self) -> Result<Self, lvs_status> {
         // SAFETY: the caller's promise; a description is numbers.
-        unsafe { ptr::sized(server, LEAST, Self::DEFAULT) }
+        unsafe { ptr::sized(server, Self::DEFAULT) }
     }
 
     const DEFAULT: Self = Self {
-        size: LEAST as u32,
+        size: size_of::<Self>() as u32,
         weight: 1,
         address: lvs_address { family: 0, reserved: 0, port: 0, bytes: [0; 16] },
         method: method_of(Method::Dr),
@@ -173,6 +173,8 @@ pub struct lvs_server_info {
     /// Rates.
     pub rates: lvs_rates,
 }
+
+impl ptr::Growing for lvs_server_info {}
 
 impl From<&ServerView> for lvs_server_info {
     fn from(view: &ServerView) -> Self {
@@ -278,6 +280,20 @@ pub unsafe extern "C" fn lvs_director_find_server(
     })
 }
 
+/// Writes a server's description and what has become of it, as far as they are wanted.
+pub(crate) fn put_server(
+    view: &ServerView,
+    server: Option<SizedOut<'_, lvs_server>>,
+    info: Option<SizedOut<'_, lvs_server_info>>,
+) {
+    if let Some(out) = server {
+        out.write(lvs_server::from(&view.spec));
+    }
+    if let Some(out) = info {
+        out.write(lvs_server_info::from(view));
+    }
+}
+
 /// Writes the description of a server and what has become of it, as long as it is in a service or connections point to
 /// it; either may be NULL. Put the sizes there first. LVS_ERR_NOT_FOUND. One thread at a time per handle.
 #[unsafe(no_mangle)]
@@ -289,20 +305,10 @@ pub unsafe extern "C" fn lvs_director_server(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, server, info) = unsafe {
-            (
-                lvs_director::borrow(director)?,
-                ptr::sized_wanted(server, LEAST)?,
-                ptr::sized_wanted(info, size_of::<lvs_server_info>())?,
-            )
-        };
+        let (handle, server, info) =
+            unsafe { (lvs_director::borrow(director)?, ptr::sized_wanted(server)?, ptr::sized_wanted(info)?) };
         let view = handle.director.server(id.into()).ok_or(LVS_ERR_NOT_FOUND)?;
-        if let Some(out) = server {
-            out.write(lvs_server::from(&view.spec));
-        }
-        if let Some(out) = info {
-            out.write(lvs_server_info::from(&view));
-        }
+        put_server(&view, server, info);
         Ok(())
     })
 }
@@ -415,6 +421,8 @@ pub struct lvs_drain {
     pub reserved: u32,
 }
 
+impl ptr::Growing for lvs_drain {}
+
 impl lvs_drain {
     const DEFAULT: Self =
         Self { size: size_of::<Self>() as u32, flags: 0, deadline_ns: u64::MAX, rest: 0, reserved: 0 };
@@ -425,7 +433,7 @@ impl lvs_drain {
     /// As [`ptr::sized`].
     pub(crate) unsafe fn take(how: *const Self) -> Result<Self, lvs_status> {
         // SAFETY: the caller's promise; a drain is numbers.
-        if how.is_null() { Ok(Self::DEFAULT) } else { unsafe { ptr::sized(how, size_of::<Self>(), Self::DEFAULT) } }
+        if how.is_null() { Ok(Self::DEFAULT) } else { unsafe { ptr::sized(how, Self::DEFAULT) } }
     }
 
     pub(crate) fn read(&self) -> Result<Drain, lvs_status> {

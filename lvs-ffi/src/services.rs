@@ -61,8 +61,7 @@ pub struct lvs_service {
     pub engine: [c_char; 16],
 }
 
-/// Size of the first version of the structure.
-const LEAST: usize = size_of::<lvs_service>();
+impl ptr::Growing for lvs_service {}
 
 const FLAGS: [(u32, SchedulerFlags); 3] = [
     (LVS_SERVICE_FALLBACK, SchedulerFlags::FALLBACK),
@@ -74,7 +73,7 @@ const ALL_FLAGS: u32 =
 
 impl lvs_service {
     const DEFAULT: Self = Self {
-        size: LEAST as u32,
+        size: size_of::<Self>() as u32,
         mark: 0,
         address: lvs_address { family: 0, reserved: 0, port: 0, bytes: [0; 16] },
         flags: 0,
@@ -93,7 +92,7 @@ impl lvs_service {
     /// As [`ptr::sized`].
     pub(crate) unsafe fn take(service: *const Self) -> Result<Self, lvs_status> {
         // SAFETY: the caller's promise; a description is numbers.
-        unsafe { ptr::sized(service, LEAST, Self::DEFAULT) }
+        unsafe { ptr::sized(service, Self::DEFAULT) }
     }
 
     fn key(&self) -> Result<ServiceKey, lvs_status> {
@@ -179,6 +178,8 @@ pub struct lvs_service_info {
     /// Rates.
     pub rates: lvs_rates,
 }
+
+impl ptr::Growing for lvs_service_info {}
 
 impl From<&ServiceView> for lvs_service_info {
     fn from(view: &ServiceView) -> Self {
@@ -299,13 +300,8 @@ pub unsafe extern "C" fn lvs_director_service(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, service, info) = unsafe {
-            (
-                lvs_director::borrow(director)?,
-                ptr::sized_wanted(service, LEAST)?,
-                ptr::sized_wanted(info, size_of::<lvs_service_info>())?,
-            )
-        };
+        let (handle, service, info) =
+            unsafe { (lvs_director::borrow(director)?, ptr::sized_wanted(service)?, ptr::sized_wanted(info)?) };
         let view = handle.director.service(id.into()).ok_or(LVS_ERR_NOT_FOUND)?;
         if let Some(out) = service {
             out.write(lvs_service::from(&view.spec));
@@ -360,6 +356,8 @@ pub struct lvs_service_options {
     pub timeouts: *const lvs_timeouts,
 }
 
+impl ptr::Growing for lvs_service_options {}
+
 /// Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED;
 /// then nothing has changed. One thread at a time per handle.
 #[unsafe(no_mangle)]
@@ -368,9 +366,8 @@ pub unsafe extern "C" fn lvs_director_set_service_options(
     service: lvs_service_id,
     options: *const lvs_service_options,
 ) -> lvs_status {
-    const LEAST: usize = size_of::<lvs_service_options>();
     const DEFAULT: lvs_service_options = lvs_service_options {
-        size: LEAST as u32,
+        size: size_of::<lvs_service_options>() as u32,
         flags: 0,
         slow_start_ms: 0,
         slow_start_percent: 0,
@@ -379,7 +376,7 @@ pub unsafe extern "C" fn lvs_director_set_service_options(
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null; what the options point to as well.
         let (mut handle, options, timeouts) = unsafe {
-            let options = ptr::sized(options, LEAST, DEFAULT)?;
+            let options = ptr::sized(options, DEFAULT)?;
             let timeouts = options.timeouts;
             let timeouts = if timeouts.is_null() { None } else { Some(lvs_timeouts::take(timeouts)?) };
             (lvs_director::borrow(director)?, options, timeouts)

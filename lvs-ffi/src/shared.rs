@@ -4,11 +4,12 @@ use core::ffi::{c_char, c_void};
 
 use lvs_core::{Instant, Meta, Packet, SharedDirector, Verdict};
 
-use crate::director::{config_of, lvs_applied, number};
+use crate::director::{config_of, lvs_applied, number, point_at};
 use crate::events::take_events;
-use crate::explain::unknown;
-use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND, LVS_ERR_NULL};
-use crate::packet::{Answers, check, meta_of, opened, process, result_of};
+use crate::explain::explained;
+use crate::lvs_status::{self, LVS_ERR_NOT_FOUND, LVS_ERR_NULL};
+use crate::packet::{Answers, check, opened, process};
+use crate::servers::put_server;
 use crate::{
     lvs_address, lvs_config, lvs_connection, lvs_connection_id, lvs_counters, lvs_director, lvs_drain, lvs_event,
     lvs_filter, lvs_packet, lvs_path, lvs_result, lvs_server, lvs_server_id, lvs_server_info, lvs_service,
@@ -204,8 +205,7 @@ pub unsafe extern "C" fn lvs_shared_load(
             )
         };
         handle.director.load(text).map_err(|error| {
-            error_line.map(|line| line.write(error.line));
-            error_column.map(|column| column.write(error.column));
+            point_at(&error, error_line, error_column);
             handle.refuse(&error)
         })
     })
@@ -227,14 +227,13 @@ pub unsafe extern "C" fn lvs_shared_apply(
             (
                 lvs_shared::borrow(shared)?,
                 ptr::text(text, text_length)?,
-                ptr::sized_wanted(done, size_of::<lvs_applied>())?,
+                ptr::sized_wanted(done)?,
                 ptr::wanted(error_line)?,
                 ptr::wanted(error_column)?,
             )
         };
         let applied = handle.director.apply(text).map_err(|error| {
-            error_line.map(|line| line.write(error.line));
-            error_column.map(|column| column.write(error.column));
+            point_at(&error, error_line, error_column);
             handle.refuse(&error)
         })?;
         if let Some(done) = done {
@@ -367,20 +366,10 @@ pub unsafe extern "C" fn lvs_shared_server(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, server, info) = unsafe {
-            (
-                lvs_shared::borrow(shared)?,
-                ptr::sized_wanted(server, size_of::<lvs_server>())?,
-                ptr::sized_wanted(info, size_of::<lvs_server_info>())?,
-            )
-        };
+        let (handle, server, info) =
+            unsafe { (lvs_shared::borrow(shared)?, ptr::sized_wanted(server)?, ptr::sized_wanted(info)?) };
         let view = handle.director.server(id.into()).ok_or(LVS_ERR_NOT_FOUND)?;
-        if let Some(out) = server {
-            out.write(lvs_server::from(&view.spec));
-        }
-        if let Some(out) = info {
-            out.write(lvs_server_info::from(&view));
-        }
+        put_server(&view, server, info);
         Ok(())
     })
 }
@@ -451,7 +440,7 @@ pub unsafe extern "C" fn lvs_shared_connection(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) = unsafe { (lvs_shared::borrow(shared)?, ptr::sized_out(out, size_of::<lvs_connection>())?) };
+        let (handle, out) = unsafe { (lvs_shared::borrow(shared)?, ptr::sized_out(out)?) };
         let view = handle.director.connection(id.into()).ok_or(LVS_ERR_NOT_FOUND)?;
         out.write(lvs_connection::from(&view));
         Ok(())
@@ -527,10 +516,9 @@ pub unsafe extern "C" fn lvs_shared_explain(
             let bytes = ptr::bytes(given.base, given.capacity as usize)?;
             (handle, given, bytes, ptr::wanted(result)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?)
         };
-        let packet = Packet::new(bytes, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)?;
-        let explanation = handle.director.explain(Instant::from_nanos(now_ns), &packet, meta_of(&given));
-        let expected = explanation.verdict.map_or_else(|| unknown(&given), |verdict| result_of(&packet, verdict));
-        result.map(|result| result.write(expected));
+        let explanation = explained(&given, bytes, result, |packet, meta| {
+            handle.director.explain(Instant::from_nanos(now_ns), packet, meta)
+        })?;
         ptr::put_text(&explanation.to_string(), out, needed)
     })
 }

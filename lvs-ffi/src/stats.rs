@@ -91,13 +91,15 @@ pub struct lvs_stats {
     pub rates: lvs_rates,
 }
 
+impl ptr::Growing for lvs_stats {}
+
 /// Writes what there is to know of the director as a whole; put the size into *out first. One thread at a time per
 /// handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_stats(director: *const lvs_director, out: *mut lvs_stats) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out, size_of::<lvs_stats>())?) };
+        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
         let director = &handle.director;
         let evictions = director.evictions();
         out.write(lvs_stats {

@@ -55,6 +55,8 @@ pub struct lvs_daemon {
     pub interface: [c_char; 16],
 }
 
+impl ptr::Growing for lvs_daemon {}
+
 impl lvs_daemon {
     const DEFAULT: Self = Self {
         size: size_of::<Self>() as u32,
@@ -103,9 +105,8 @@ pub unsafe extern "C" fn lvs_director_start_daemon(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (mut handle, daemon) = unsafe {
-            (lvs_director::borrow(director)?, ptr::sized(daemon, size_of::<lvs_daemon>(), lvs_daemon::DEFAULT)?)
-        };
+        let (mut handle, daemon) =
+            unsafe { (lvs_director::borrow(director)?, ptr::sized(daemon, lvs_daemon::DEFAULT)?) };
         handle.director.start_daemon(&daemon.read()?).map_err(|error| handle.refuse(&error))
     })
 }
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn lvs_director_daemon(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out, size_of::<lvs_daemon>())?) };
+        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
         let role = role_of(role)?;
         let daemons = handle.director.daemons();
         let daemon = daemons.iter().find(|daemon| daemon.role == role).ok_or(LVS_ERR_NOT_FOUND)?;
@@ -310,6 +311,8 @@ pub struct lvs_sync_counts {
     pub ignored: [u64; 16],
 }
 
+impl ptr::Growing for lvs_sync_counts {}
+
 /// Writes what synchronisation has counted; put the size into *out first. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_sync_counts(
@@ -318,8 +321,7 @@ pub unsafe extern "C" fn lvs_director_sync_counts(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) =
-            unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out, size_of::<lvs_sync_counts>())?) };
+        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
         let counts = handle.director.sync_counts();
         let mut ignored = [0; 16];
         for &reason in SyncIgnored::ALL {

@@ -152,9 +152,9 @@ pub struct lvs_timeouts {
     pub sctp_ms: [u32; 14],
 }
 
-impl lvs_timeouts {
-    const SIZE: usize = size_of::<Self>();
+impl ptr::Growing for lvs_timeouts {}
 
+impl lvs_timeouts {
     /// Timeouts that C hands over.
     ///
     /// # Safety
@@ -162,7 +162,7 @@ impl lvs_timeouts {
     pub(crate) unsafe fn take(timeouts: *const Self) -> Result<Self, lvs_status> {
         let default = Self { size: 0, udp_ms: 0, tcp_ms: [0; 11], sctp_ms: [0; 14] };
         // SAFETY: the caller's promise; timeouts are numbers.
-        unsafe { ptr::sized(timeouts, Self::SIZE, default) }
+        unsafe { ptr::sized(timeouts, default) }
     }
 
     pub(crate) fn read(&self) -> Result<Timeouts, lvs_status> {
@@ -192,7 +192,7 @@ impl From<&Timeouts> for lvs_timeouts {
 pub unsafe extern "C" fn lvs_director_timeouts(director: *const lvs_director, out: *mut lvs_timeouts) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out, lvs_timeouts::SIZE)?) };
+        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
         out.write(lvs_timeouts::from(handle.director.timeouts()));
         Ok(())
     })

@@ -20,8 +20,6 @@ SAMPLE += [f"tcp-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 9)]
 SAMPLE += [f"forwarding-{number:03}" for number in (2, 3, 5, 9, 11)]
 SAMPLE += [f"timeouts-{number:03}" for number in (1, 2, 3)]
 
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the recordings are not there")
-
 
 def read(name):
     with gzip.open(FOLDER / f"{name}.jsonl.gz", "rt") as lines:
