@@ -65,14 +65,14 @@ mod tests {
 
     #[test]
     fn lists_forgive_empty_items_and_repeats() {
-        let list = &split(",sh-port,,flag-3,sh-port,").unwrap()[0];
-        assert_eq!(read(list, "sh"), Ok(SchedulerFlags::PORT.with(SchedulerFlags::THIRD)));
+        let line = split(",sh-port,,flag-3,sh-port,").unwrap();
+        assert_eq!(read(&line.words().next().unwrap(), "sh"), Ok(SchedulerFlags::PORT.with(SchedulerFlags::THIRD)));
     }
 
     #[test]
     fn the_wrong_item_is_pointed_at() {
-        let list = &split("flag-1,mh-port").unwrap()[0];
-        assert_eq!(read(list, "sh").unwrap_err().column, 8);
+        let line = split("flag-1,mh-port").unwrap();
+        assert_eq!(read(&line.words().next().unwrap(), "sh").unwrap_err().column, 8);
     }
 
     #[test]

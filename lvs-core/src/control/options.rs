@@ -71,6 +71,53 @@ pub(crate) enum Opt {
     Exact,
 }
 
+/// A set of options: a bit for each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opts(u64);
+
+impl Opts {
+    pub(crate) const NONE: Self = Self(0);
+
+    const fn of(options: &[Opt]) -> Self {
+        let mut set = Self::NONE;
+        let mut place = 0;
+        while place < options.len() {
+            set = set.with(options[place]);
+            place += 1;
+        }
+        set
+    }
+
+    /// The set and one more.
+    pub(crate) const fn with(self, option: Opt) -> Self {
+        Self(self.0 | 1 << option as u64)
+    }
+
+    pub(crate) const fn has(self, option: Opt) -> bool {
+        self.0 & 1 << option as u64 != 0
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// True if the sets have an option in common.
+    pub(crate) const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// Options that have something in common, in the order in which they are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    pub(crate) options: &'static [Opt],
+    pub(crate) set: Opts,
+}
+
+const fn group(options: &'static [Opt]) -> Group {
+    Group { options, set: Opts::of(options) }
+}
+
 /// What an option stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
@@ -223,8 +270,8 @@ pub(crate) struct Grammar {
     verb: Verb,
     /// One option of each group is needed.
     pub(crate) needs: &'static [&'static Need],
-    /// These may be given.
-    may: &'static [&'static [Opt]],
+    /// Those, and what may be given beside them.
+    takes: Opts,
     /// What the plain words are, if there are any.
     pub(crate) operands: &'static [&'static str],
 }
@@ -232,39 +279,63 @@ pub(crate) struct Grammar {
 /// A group of options of which one is needed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
-    pub(crate) one_of: &'static [Opt],
+    pub(crate) one_of: Group,
     pub(crate) expected: &'static str,
 }
 
 /// Options that name a service.
-pub(crate) const SELECTORS: &[Opt] = &[Tcp, Udp, Sctp, Mark];
-const ANY_SERVICE: &[Opt] = &[Tcp, Udp, Sctp, Mark, Ipv6];
+pub(crate) const SELECTORS: Group = group(&[Tcp, Udp, Sctp, Mark]);
+const ANY_SERVICE: Group = group(&[Tcp, Udp, Sctp, Mark, Ipv6]);
 /// Options that say how packets reach a server.
-pub(crate) const METHODS: &[Opt] = &[Gatewaying, Masquerading, Ipip];
+pub(crate) const METHODS: Group = group(&[Gatewaying, Masquerading, Ipip]);
 /// Options that only mean something beside `-i`.
-pub(crate) const TUNNEL: &[Opt] = &[TunType, TunPort, TunNocsum, TunCsum, TunRemcsum];
+pub(crate) const TUNNEL: Group = group(&[TunType, TunPort, TunNocsum, TunCsum, TunRemcsum]);
 /// Options that say what of a tunnelled packet a checksum covers.
-pub(crate) const CHECKSUMS: &[Opt] = &[TunNocsum, TunCsum, TunRemcsum];
+pub(crate) const CHECKSUMS: Group = group(&[TunNocsum, TunCsum, TunRemcsum]);
 
 const SERVICE: &Need = &Need { one_of: SELECTORS, expected: "a service: -t, -u, --sctp-service or -f" };
-const SERVER: &Need = &Need { one_of: &[RealServer], expected: "a real server: -r" };
-const IPV6: &[Opt] = &[Ipv6];
-const TO_SERVICE: &[Opt] = &[Scheduler, Persistent, Netmask, Engine, OnePacket, Flags];
-const TO_SERVER: &[Opt] = &[Weight, Upper, Lower];
-const TO_LISTING: &[Opt] =
-    &[Numeric, Connection, Timeout, Daemon, Stats, Rate, Thresholds, PersistentConn, TunInfo, Nosort, Exact, SyncId];
-const TO_DAEMON: &[Opt] = &[McastInterface, SyncId, SyncMaxlen, McastGroup, McastPort, McastTtl];
+const SERVER: &Need = &Need { one_of: group(&[RealServer]), expected: "a real server: -r" };
+const IPV6: Group = group(&[Ipv6]);
+const TO_SERVICE: Group = group(&[Scheduler, Persistent, Netmask, Engine, OnePacket, Flags]);
+const TO_SERVER: Group = group(&[Weight, Upper, Lower]);
+const TO_LISTING: Group = group(&[
+    Numeric,
+    Connection,
+    Timeout,
+    Daemon,
+    Stats,
+    Rate,
+    Thresholds,
+    PersistentConn,
+    TunInfo,
+    Nosort,
+    Exact,
+    SyncId,
+]);
+const TO_DAEMON: Group = group(&[McastInterface, SyncId, SyncMaxlen, McastGroup, McastPort, McastTtl]);
 const TIMEOUTS: &[&str] = &[
     "the TCP timeout: 0 to 2678400 seconds",
     "the TCP timeout after a FIN: 0 to 2678400 seconds",
     "the UDP timeout: 0 to 2678400 seconds",
 ];
 
-const fn grammar(verb: Verb, needs: &'static [&'static Need], may: &'static [&'static [Opt]]) -> Grammar {
-    Grammar { verb, needs, may, operands: &[] }
+/// `--sort` goes with every command, and does nothing.
+const fn grammar(verb: Verb, needs: &'static [&'static Need], may: &[Group]) -> Grammar {
+    let mut takes = Opts::of(&[Sort]);
+    let mut at = 0;
+    while at < needs.len() {
+        takes = takes.and(needs[at].one_of.set);
+        at += 1;
+    }
+    at = 0;
+    while at < may.len() {
+        takes = takes.and(may[at].set);
+        at += 1;
+    }
+    Grammar { verb, needs, takes, operands: &[] }
 }
 
-const GRAMMARS: [Grammar; 16] = [
+static GRAMMARS: [Grammar; 16] = [
     grammar(Verb::AddService, &[SERVICE], &[IPV6, TO_SERVICE]),
     grammar(Verb::EditService, &[SERVICE], &[IPV6, TO_SERVICE]),
     grammar(Verb::DeleteService, &[SERVICE], &[IPV6]),
@@ -275,12 +346,12 @@ const GRAMMARS: [Grammar; 16] = [
     grammar(Verb::Restore, &[], &[]),
     grammar(Verb::Help, &[], &[]),
     grammar(Verb::Version, &[], &[]),
-    grammar(Verb::Save, &[], &[&[Numeric]]),
+    grammar(Verb::Save, &[], &[group(&[Numeric])]),
     grammar(Verb::Zero, &[], &[ANY_SERVICE]),
     grammar(Verb::List, &[], &[ANY_SERVICE, TO_LISTING]),
-    Grammar { verb: Verb::Set, needs: &[], may: &[], operands: TIMEOUTS },
+    Grammar { operands: TIMEOUTS, ..grammar(Verb::Set, &[], &[]) },
     grammar(Verb::StartDaemon, &[], &[TO_DAEMON]),
-    grammar(Verb::StopDaemon, &[], &[&[SyncId]]),
+    grammar(Verb::StopDaemon, &[], &[group(&[SyncId])]),
 ];
 
 impl Verb {
@@ -290,22 +361,21 @@ impl Verb {
 }
 
 impl Grammar {
-    /// True if the option goes with this command. `--sort` goes with every one, and does nothing.
-    pub(crate) fn takes(&self, option: Opt) -> bool {
-        let needed = self.needs.iter().any(|need| need.one_of.contains(&option));
-        needed || self.may.iter().any(|group| group.contains(&option)) || option == Sort
+    /// True if the option goes with this command.
+    pub(crate) const fn takes(&self, option: Opt) -> bool {
+        self.takes.has(option)
     }
 }
 
 /// Groups of options of which a line has one at most.
-pub(crate) const EXCLUSIVE: [&[Opt]; 7] = [
+pub(crate) static EXCLUSIVE: [Group; 7] = [
     METHODS,
     CHECKSUMS,
-    &[Connection, Timeout, Daemon, Tcp, Udp, Sctp, Mark],
-    &[Connection, Timeout, Daemon, Stats],
-    &[Connection, Timeout, Daemon, Rate],
-    &[Connection, Timeout, Daemon, Thresholds],
-    &[Timeout, Daemon, PersistentConn],
+    group(&[Connection, Timeout, Daemon, Tcp, Udp, Sctp, Mark]),
+    group(&[Connection, Timeout, Daemon, Stats]),
+    group(&[Connection, Timeout, Daemon, Rate]),
+    group(&[Connection, Timeout, Daemon, Thresholds]),
+    group(&[Timeout, Daemon, PersistentConn]),
 ];
 
 /// The range of a number.
@@ -338,8 +408,22 @@ const LIMITS: [Limit; 10] = [
     limit(McastTtl,   1, 255),
 ];
 
+/// The options whose values are numbers.
+const NUMBERS: Opts = {
+    let mut set = Opts::NONE;
+    let mut at = 0;
+    while at < LIMITS.len() {
+        set = set.with(LIMITS[at].option);
+        at += 1;
+    }
+    set
+};
+
 /// The range of an option's number, if its value is one.
 pub(crate) fn limit_of(option: Opt) -> Option<&'static Limit> {
+    if !NUMBERS.has(option) {
+        return None;
+    }
     LIMITS.iter().find(|limit| limit.option == option)
 }
 

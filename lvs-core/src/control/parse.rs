@@ -41,7 +41,7 @@ use crate::service::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn parse_line(line: &str) -> Result<Command, RuleError> {
-    match Line::read(line)? {
+    match Line::read(&words::split(line)?)? {
         Some(line) => command(&line),
         None => Ok(Command::List(Listing::default())),
     }
@@ -81,24 +81,26 @@ pub(crate) fn rule_lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
 /// The refusal of a well-formed line by the control plane: it points at the word that is to blame.
 pub(crate) fn refusal(line: &str, control: ControlError) -> RuleError {
     let at = |error: RuleError| RuleError { control: Some(control), exit_status: 255, ..error };
-    match Line::read(line) {
-        Ok(Some(read)) if read.command.what == Verb::List => {
+    let split = words::split(line);
+    let read = split.as_ref().ok().and_then(|split| Line::read(split).ok().flatten());
+    match read {
+        Some(read) if read.command.what == Verb::List => {
             RuleError { exit_status: 1, ..at(read.command.word.wrong(control.to_string())) }
         }
-        Ok(Some(read)) => {
+        Some(read) => {
             let blamed = blamed(control).iter().find_map(|&option| read.option(option));
             let expected = control.to_string();
             at(blamed
                 .map_or_else(|| read.command.word.wrong(expected.as_str()), |given| given.wrong(expected.as_str())))
         }
-        _ => at(words::missing(words::past_end(line), control.to_string())),
+        None => at(words::missing(words::past_end(line), control.to_string())),
     }
 }
 
 /// The options that an error is about, in the order in which they are looked for. None of them: the command itself.
 const fn blamed(error: ControlError) -> &'static [Opt] {
     match error {
-        ControlError::ServiceExists | ControlError::NoSuchService | ControlError::MarkZero => SELECTORS,
+        ControlError::ServiceExists | ControlError::NoSuchService | ControlError::MarkZero => SELECTORS.options,
         ControlError::NoSuchScheduler | ControlError::SchedulerName => &[Opt::Scheduler],
         ControlError::NoSuchEngine => &[Opt::Engine],
         ControlError::ServerExists
@@ -150,14 +152,19 @@ pub(crate) fn command(line: &Line<'_>) -> Result<Command, RuleError> {
 /// The service that a line names.
 fn key(line: &Line<'_>) -> Result<Option<ServiceKey>, RuleError> {
     let Some(selector) = line.one_of(SELECTORS) else { return Ok(None) };
-    let protocol = match selector.what {
-        Opt::Tcp => Protocol::Tcp,
-        Opt::Udp => Protocol::Udp,
-        Opt::Sctp => Protocol::Sctp,
-        _ => return mark(line).map(Some),
-    };
+    let Some(protocol) = protocol_of(selector.what) else { return mark(line).map(Some) };
     let Endpoint { ip, port } = endpoint(selector)?;
     Ok(Some(ServiceKey::address(protocol, SocketAddr::new(ip, port.unwrap_or(0)))))
+}
+
+/// The protocol of an option that names a service by its address.
+pub(crate) const fn protocol_of(selector: Opt) -> Option<Protocol> {
+    match selector {
+        Opt::Tcp => Some(Protocol::Tcp),
+        Opt::Udp => Some(Protocol::Udp),
+        Opt::Sctp => Some(Protocol::Sctp),
+        _ => None,
+    }
 }
 
 fn mark(line: &Line<'_>) -> Result<ServiceKey, RuleError> {
@@ -166,11 +173,11 @@ fn mark(line: &Line<'_>) -> Result<ServiceKey, RuleError> {
     Ok(ServiceKey::mark(mark, family))
 }
 
-fn needed_key(line: &Line<'_>) -> Result<ServiceKey, RuleError> {
+pub(crate) fn needed_key(line: &Line<'_>) -> Result<ServiceKey, RuleError> {
     key(line).map(|key| key.expect("the command needs a service, and a line without one is refused before"))
 }
 
-fn service(line: &Line<'_>) -> Result<ServiceSpec, RuleError> {
+pub(crate) fn service(line: &Line<'_>) -> Result<ServiceSpec, RuleError> {
     let key = needed_key(line)?;
     let persistence = persistence(line)?;
     check_port(line, &key, persistence)?;
@@ -235,14 +242,15 @@ fn netmask(line: &Line<'_>, family: Family) -> Result<Option<Netmask>, RuleError
 }
 
 fn endpoint(given: &Given<'_, Opt>) -> Result<Endpoint, RuleError> {
-    let noun = noun(Name::Opt(given.what));
-    values::endpoint(given.text())
-        .ok_or_else(|| given.wrong(format!("{noun}, such as 192.0.2.10:80, 2001:db8::1 or [2001:db8::1]:80")))
+    values::endpoint(given.text()).ok_or_else(|| {
+        let noun = noun(Name::Opt(given.what));
+        given.wrong(format!("{noun}, such as 192.0.2.10:80, 2001:db8::1 or [2001:db8::1]:80"))
+    })
 }
 
 // Real servers.
 
-fn server(line: &Line<'_>, key: &ServiceKey) -> Result<ServerSpec, RuleError> {
+pub(crate) fn server(line: &Line<'_>, key: &ServiceKey) -> Result<ServerSpec, RuleError> {
     let method = method(line);
     let given = line.option(Opt::RealServer).expect("the command needs a real server");
     let Endpoint { ip, port } = endpoint(given)?;
@@ -296,7 +304,7 @@ fn tunnel(line: &Line<'_>) -> Result<Tunnel, RuleError> {
     }
     let kind = tunnel_kind(line)?;
     let is_foreign = |option: &&Opt| **option != Opt::TunType && !kind.may.contains(option);
-    if let Some(foreign) = TUNNEL.iter().filter(is_foreign).find_map(|&option| line.option(option)) {
+    if let Some(foreign) = TUNNEL.options.iter().filter(is_foreign).find_map(|&option| line.option(option)) {
         return Err(foreign.word.wrong(format!("an option of tunnel type {}", kind.name)));
     }
     (kind.make)(line)

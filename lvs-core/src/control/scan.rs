@@ -5,12 +5,11 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::{IntoIter, Vec};
-use core::iter::Peekable;
+use alloc::vec::Vec;
 
-use super::options::{self, EXCLUSIVE, Entry, Grammar, Name, Opt, Takes, Verb};
+use super::options::{self, EXCLUSIVE, Entry, Grammar, Group, Name, Opt, Opts, Takes, Verb};
 use super::values;
-use super::words::{self, Word};
+use super::words::{self, Split, Word, Words};
 use crate::error::RuleError;
 
 /// A line whose options are known and go together.
@@ -18,16 +17,19 @@ use crate::error::RuleError;
 pub(crate) struct Line<'a> {
     pub(crate) command: Given<'a, Verb>,
     options: Vec<Given<'a, Opt>>,
+    /// Which those are.
+    given: Opts,
     /// Words that are neither options nor their values.
     pub(crate) operands: Vec<Word<'a>>,
-    text: &'a str,
+    /// The column one past its end is asked for only where something is missing.
+    split: &'a Split<'a>,
 }
 
 /// Most lines have no more options.
-const TYPICAL: usize = 8;
+const TYPICAL: usize = 4;
 
 /// An option that was given.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Given<'a, T> {
     pub(crate) what: T,
     /// The word that holds it.
@@ -35,7 +37,7 @@ pub(crate) struct Given<'a, T> {
     pub(crate) value: Option<Word<'a>>,
 }
 
-impl<T> Given<'_, T> {
+impl<'a, T> Given<'a, T> {
     /// The value is wrong. An empty one cannot be pointed at, so that the option stands for it.
     pub(crate) fn wrong(&self, expected: impl Into<String>) -> RuleError {
         match &self.value {
@@ -45,33 +47,33 @@ impl<T> Given<'_, T> {
     }
 
     /// The text of the value; empty if there is none.
-    pub(crate) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &'a str {
         self.value.as_ref().map_or("", Word::text)
     }
 }
 
 impl<'a> Line<'a> {
     /// The options of a line; `None` if it has no words.
-    pub(crate) fn read(text: &'a str) -> Result<Option<Self>, RuleError> {
-        let mut words = words::split(text)?.into_iter().peekable();
-        words.next_if(|first| first.text() == "ipvsadm");
-        let Some(first) = words.peek().cloned() else { return Ok(None) };
-        let line = Reader { words, text, line: None }.read(&first)?;
+    pub(crate) fn read(split: &'a Split<'a>) -> Result<Option<Self>, RuleError> {
+        let mut words = split.words();
+        words.next_if(|first| first == "ipvsadm");
+        let Some(first) = words.clone().next() else { return Ok(None) };
+        let line = Reader { words, split, line: None }.read(&first)?;
         line.check()?;
         Ok(Some(line))
     }
 
     pub(crate) fn option(&self, option: Opt) -> Option<&Given<'a, Opt>> {
-        self.options.iter().find(|given| given.what == option)
+        self.options.iter().filter(|_| self.has(option)).find(|given| given.what == option)
     }
 
-    pub(crate) fn has(&self, option: Opt) -> bool {
-        self.option(option).is_some()
+    pub(crate) const fn has(&self, option: Opt) -> bool {
+        self.given.has(option)
     }
 
     /// The first option of a group that was given.
-    pub(crate) fn one_of(&self, group: &[Opt]) -> Option<&Given<'a, Opt>> {
-        self.options.iter().find(|given| group.contains(&given.what))
+    pub(crate) fn one_of(&self, group: Group) -> Option<&Given<'a, Opt>> {
+        self.options.iter().filter(|_| self.given.meets(group.set)).find(|given| group.set.has(given.what))
     }
 
     /// The number that an option gives.
@@ -92,13 +94,15 @@ impl<'a> Line<'a> {
 
     /// Something is missing at the end of the line.
     pub(crate) fn missing(&self, expected: impl Into<String>) -> RuleError {
-        words::missing(words::past_end(self.text), expected)
+        words::missing(self.split.past_end(), expected)
     }
 
     fn check(&self) -> Result<(), RuleError> {
         let grammar = self.command.what.grammar();
-        for (position, given) in self.options.iter().enumerate() {
-            self.check_option(grammar, given, &self.options[..position])?;
+        let mut earlier = Opts::NONE;
+        for given in &self.options {
+            self.check_option(grammar, given, earlier)?;
+            earlier = earlier.with(given.what);
         }
         if let Some(stray) = self.operands.get(grammar.operands.len()) {
             return Err(stray.wrong(format!("an option of {}", self.name())));
@@ -106,32 +110,26 @@ impl<'a> Line<'a> {
         if let Some(expected) = grammar.operands.get(self.operands.len()) {
             return Err(self.missing(*expected));
         }
-        match grammar.needs.iter().find(|need| self.one_of(need.one_of).is_none()) {
+        match grammar.needs.iter().find(|need| !self.given.meets(need.one_of.set)) {
             Some(need) => Err(self.missing(need.expected)),
             None => self.options.iter().try_for_each(|given| self.check_number(given)),
         }
     }
 
-    fn check_option(
-        &self,
-        grammar: &Grammar,
-        given: &Given<'_, Opt>,
-        earlier: &[Given<'_, Opt>],
-    ) -> Result<(), RuleError> {
-        let was_given = |option: Opt| earlier.iter().any(|other| other.what == option);
+    fn check_option(&self, grammar: &Grammar, given: &Given<'_, Opt>, earlier: Opts) -> Result<(), RuleError> {
         let option = given.what;
         let name = || options::dashed(Name::Opt(option));
         if !grammar.takes(option) {
             return Err(given.word.wrong(format!("an option of {}, which {} is not", self.name(), name())));
         }
-        if !matches!(option, Opt::Sort | Opt::Ipv6) && was_given(option) {
+        if !matches!(option, Opt::Sort | Opt::Ipv6) && earlier.has(option) {
             return Err(given.word.wrong(format!("{} only once", name())));
         }
-        if option == Opt::Ipv6 && !was_given(Opt::Mark) {
+        if option == Opt::Ipv6 && !earlier.has(Opt::Mark) {
             return Err(given.word.wrong("-6 after -f only: an address shows its family itself"));
         }
-        let beside = |group: &&[Opt]| group.iter().copied().find(|&other| other != option && was_given(other));
-        match EXCLUSIVE.iter().filter(|group| group.contains(&option)).find_map(beside) {
+        let beside = |group: &Group| group.options.iter().copied().find(|&other| other != option && earlier.has(other));
+        match EXCLUSIVE.iter().filter(|group| group.set.has(option)).find_map(beside) {
             Some(other) => Err(given.word.wrong(format!("no {} beside {}", name(), options::dashed(Name::Opt(other))))),
             None => Ok(()),
         }
@@ -152,8 +150,8 @@ impl<'a> Line<'a> {
 
 /// Goes through the words of a line.
 struct Reader<'a> {
-    words: Peekable<IntoIter<Word<'a>>>,
-    text: &'a str,
+    words: Words<'a>,
+    split: &'a Split<'a>,
     /// Made by the first option, which has to be a command.
     line: Option<Line<'a>>,
 }
@@ -223,25 +221,29 @@ impl<'a> Reader<'a> {
                 Some(next) => Some(next),
                 None => {
                     let expected = format!("{noun} after {}", options::dashed(entry.name));
-                    return Err(unread(words::missing(words::past_end(self.text), expected)));
+                    return Err(unread(words::missing(self.split.past_end(), expected)));
                 }
             },
-            Takes::ValueUnlessOption(_) if joined.is_none() => self.words.next_if(|next| !next.text().starts_with('-')),
+            Takes::ValueUnlessOption(_) if joined.is_none() => self.words.next_if(|next| !next.starts_with('-')),
             _ => joined,
         };
-        self.given(entry.name, word.clone(), value)
+        self.given(entry.name, *word, value)
     }
 
     fn given(&mut self, name: Name, word: Word<'a>, value: Option<Word<'a>>) -> Result<(), RuleError> {
         match (&mut self.line, name) {
             (None, Name::Verb(what)) => {
                 let command = Given { what, word, value };
-                self.line =
-                    Some(Line { command, options: Vec::with_capacity(TYPICAL), operands: Vec::new(), text: self.text });
+                let options = Vec::with_capacity(TYPICAL);
+                let (given, operands) = (Opts::NONE, Vec::new());
+                self.line = Some(Line { command, options, given, operands, split: self.split });
             }
             (None, Name::Opt(_)) => return Err(unread(word.wrong(COMMAND_EXPECTED))),
             (Some(_), Name::Verb(_)) => return Err(word.wrong("one command on a line")),
-            (Some(line), Name::Opt(what)) => line.options.push(Given { what, word, value }),
+            (Some(line), Name::Opt(what)) => {
+                line.given = line.given.with(what);
+                line.options.push(Given { what, word, value });
+            }
         }
         Ok(())
     }
@@ -266,7 +268,8 @@ mod tests {
     use super::*;
 
     fn value(line: &str, option: Opt) -> Option<String> {
-        let line = Line::read(line).unwrap().unwrap();
+        let split = words::split(line).unwrap();
+        let line = Line::read(&split).unwrap().unwrap();
         line.option(option).unwrap().value.as_ref().map(|value| String::from(value.text()))
     }
 

@@ -7,7 +7,7 @@ use core::ops::RangeInclusive;
 /// A decimal number within a range. Blanks in front, a sign and leading zeros are taken, as `strtol` takes them; below
 /// zero is no range, so that `-0` is all that a minus sign is good for.
 pub(crate) fn number(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
-    let signed = text.trim_start_matches(BLANKS);
+    let signed = without_blanks(text);
     let value = match signed.strip_prefix('-') {
         Some(digits) if digits.starts_with('+') => None,
         Some(digits) => digits.parse().ok().filter(|&value: &u64| value == 0),
@@ -16,7 +16,15 @@ pub(crate) fn number(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
     value.filter(|value| range.contains(value))
 }
 
-const BLANKS: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// The text without blanks in front.
+fn without_blanks(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|&byte| is_blank(byte)).count();
+    &text[blanks..]
+}
 
 /// An address, and a port if one was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,35 +40,34 @@ pub(crate) fn endpoint(text: &str) -> Option<Endpoint> {
         let (host, port_text) = rest.split_once("]:")?;
         return match host.parse::<Ipv6Addr>() {
             Ok(ip) => Some(Endpoint { ip: IpAddr::V6(ip), port: Some(port(port_text)?) }),
-            Err(_) => endpoint_v4(host),
+            Err(_) => endpoint_v4(host, host.find(':')),
         };
     }
     if text.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
+    let mut colons = text.bytes().enumerate().filter(|&(_, byte)| byte == b':').map(|(at, _)| at);
+    let colon = colons.next();
     // Of an IPv4 address and its port there is one colon between.
-    if text.split(':').nth(2).is_some() {
+    if colons.next().is_some() {
         return Some(Endpoint { ip: IpAddr::V6(text.parse().ok()?), port: None });
     }
-    endpoint_v4(text)
+    endpoint_v4(text, colon)
 }
 
-fn endpoint_v4(text: &str) -> Option<Endpoint> {
-    let (host, port_text) = match text.split_once(':') {
-        Some((host, port_text)) => (host, Some(port_text)),
+/// An IPv4 address, with a port behind a colon if there is one.
+fn endpoint_v4(text: &str, colon: Option<usize>) -> Option<Endpoint> {
+    let (host, port) = match colon {
+        Some(colon) => (&text[..colon], Some(port(&text[colon + 1..])?)),
         None => (text, None),
     };
-    let ip = IpAddr::V4(ipv4(host)?);
-    match port_text {
-        Some(port_text) => Some(Endpoint { ip, port: Some(port(port_text)?) }),
-        None => Some(Endpoint { ip, port: None }),
-    }
+    Some(Endpoint { ip: IpAddr::V4(ipv4(host)?), port })
 }
 
 /// An IPv6 prefix length, as `atoi` reads it: the number that the text begins with, what follows it left alone, of a
 /// number too large the lower half.
 pub(crate) fn prefix_length(text: &str) -> Option<u8> {
-    let signed = text.trim_start_matches(BLANKS);
+    let signed = without_blanks(text);
     let digits = signed.trim_start_matches(['+', '-']);
     let (sign, digits) = match signed.len() - digits.len() {
         0 => (1, digits),
@@ -75,33 +82,41 @@ pub(crate) fn prefix_length(text: &str) -> Option<u8> {
 /// An IPv4 address in the forms of `inet_aton`: one to four parts, of which the last fills what is left (`192.0.2` is
 /// 192.0.0.2), each decimal, octal (`010`) or hexadecimal (`0x10`). What follows a blank is left alone.
 pub(crate) fn ipv4(text: &str) -> Option<Ipv4Addr> {
-    let text = text.split(BLANKS).next()?;
-    let mut parts = [0u32; 4];
-    let mut count = 0;
-    for part in text.split('.') {
-        *parts.get_mut(count)? = ipv4_part(part)?;
-        count += 1;
+    let (mut address, mut free_bits) = (0, 32);
+    let mut rest = text.as_bytes();
+    loop {
+        let (part, behind) = ipv4_part(rest)?;
+        match behind {
+            [b'.', next @ ..] if part <= 0xff && free_bits > 8 => {
+                free_bits -= 8;
+                address |= part << free_bits;
+                rest = next;
+            }
+            [first, ..] if !is_blank(*first) => return None,
+            _ if u64::from(part) >> free_bits != 0 => return None,
+            _ => return Some(Ipv4Addr::from(address | part)),
+        }
     }
-    let (last, leading) = parts[..count].split_last()?;
-    let free_bits = 32 - 8 * u32::try_from(leading.len()).ok()?;
-    if leading.iter().any(|&part| part > 0xff) || u64::from(*last) >> free_bits != 0 {
-        return None;
-    }
-    let high = leading.iter().zip([24, 16, 8]).fold(0, |word, (&part, shift)| word | part << shift);
-    Some(Ipv4Addr::from(high | last))
 }
 
-fn ipv4_part(part: &str) -> Option<u32> {
-    let (digits, radix) = match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if part.len() > 1 && part.starts_with('0') => (part, 8),
-        None => (part, 10),
-    };
-    // `from_str_radix` takes a sign, which an address never has.
-    if digits.starts_with('+') {
-        return None;
+/// The number that a text begins with, and what follows its digits.
+fn ipv4_part(text: &[u8]) -> Option<(u32, &[u8])> {
+    match text {
+        [b'0', b'x' | b'X', digits @ ..] => digits_of::<16>(digits),
+        [b'0', ..] => digits_of::<8>(text),
+        _ => digits_of::<10>(text),
     }
-    u32::from_str_radix(digits, radix).ok()
+}
+
+fn digits_of<const RADIX: u32>(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (mut value, mut rest) = (0u32, text);
+    while let [first, next @ ..] = rest
+        && let Some(digit) = char::from(*first).to_digit(RADIX)
+    {
+        value = value.checked_mul(RADIX)?.checked_add(digit)?;
+        rest = next;
+    }
+    (rest.len() < text.len()).then_some((value, rest))
 }
 
 fn port(text: &str) -> Option<u16> {

@@ -4,12 +4,12 @@
 //! (`director::apply`).
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::command::Command;
-use super::options::Opt;
-use super::parse::{command, refusal, rule_lines};
-use super::scan::Line;
+use super::options::{Opt, SELECTORS, Verb};
+use super::parse::{command, needed_key, protocol_of, refusal, rule_lines, server, service};
+use super::scan::{Given, Line};
 use super::words;
 use crate::error::{ControlError, RuleError};
 use crate::service::{ServerSpec, ServiceKey, ServiceSpec};
@@ -36,9 +36,10 @@ pub(crate) struct WantedServer {
 pub(crate) fn read(text: &str) -> Result<Vec<WantedService>, RuleError> {
     let mut services: Vec<WantedService> = Vec::new();
     let mut by_key: BTreeMap<ServiceKey, usize> = BTreeMap::new();
+    let mut latest = LatestService::default();
     for (number, line) in rule_lines(text) {
         let at = |error: RuleError| RuleError { line: number, ..error };
-        match rule(line).map_err(at)? {
+        match rule(line, &mut latest).map_err(at)? {
             Rule::Service(spec) => {
                 if by_key.insert(spec.key, services.len()).is_some() {
                     return Err(at(refusal(line, ControlError::ServiceExists)));
@@ -66,16 +67,45 @@ enum Rule {
     Server(ServiceKey, WantedServer),
 }
 
-fn rule(text: &str) -> Result<Rule, RuleError> {
-    const EXPECTED: &str = "-A or -a: what is wanted, not what is to be done";
-    let Some(line) = Line::read(text)? else { return Err(words::missing(words::past_end(text), EXPECTED)) };
-    match command(&line)? {
-        Command::AddService(spec) => Ok(Rule::Service(spec)),
-        Command::AddServer(key, spec) => {
-            let keeps_thresholds = !line.has(Opt::Upper) && !line.has(Opt::Lower);
-            Ok(Rule::Server(key, WantedServer { spec, keeps_thresholds, line: 0 }))
+/// The address that the latest line named its service by: mostly it is that of the next one, too.
+#[derive(Default)]
+struct LatestService {
+    text: String,
+    key: Option<ServiceKey>,
+}
+
+impl LatestService {
+    /// The service that a line names, read anew only if it is written otherwise.
+    fn key(&mut self, line: &Line<'_>) -> Result<ServiceKey, RuleError> {
+        if let (Some(given), Some(key @ ServiceKey::Address { protocol, .. })) = (line.one_of(SELECTORS), self.key)
+            && given.text() == self.text
+            && Some(protocol) == protocol_of(given.what)
+        {
+            return Ok(key);
         }
-        _ => Err(line.command.word.wrong(EXPECTED)),
+        let key = needed_key(line)?;
+        self.text.clear();
+        self.text.push_str(line.one_of(SELECTORS).map_or("", Given::text));
+        self.key = Some(key);
+        Ok(key)
+    }
+}
+
+fn rule(text: &str, latest: &mut LatestService) -> Result<Rule, RuleError> {
+    const EXPECTED: &str = "-A or -a: what is wanted, not what is to be done";
+    let split = words::split(text)?;
+    let Some(line) = Line::read(&split)? else { return Err(words::missing(words::past_end(text), EXPECTED)) };
+    match line.command.what {
+        Verb::AddService => service(&line).map(Rule::Service),
+        Verb::AddServer => {
+            let key = latest.key(&line)?;
+            let keeps_thresholds = !line.has(Opt::Upper) && !line.has(Opt::Lower);
+            Ok(Rule::Server(key, WantedServer { spec: server(&line, &key)?, keeps_thresholds, line: 0 }))
+        }
+        _ => {
+            command(&line)?;
+            Err(line.command.word.wrong(EXPECTED))
+        }
     }
 }
 

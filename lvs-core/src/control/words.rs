@@ -3,40 +3,28 @@
 //! Words are what the shell would make of the line: blanks separate them, quotes keep blanks in them and allow the
 //! empty word (`-s ''`). There is no other expansion.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::str::SplitAsciiWhitespace;
 
 use crate::error::RuleError;
 
 /// A word of a line, or a part of one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Word<'a> {
-    /// A piece of the line, or what quotes have put together.
-    text: Cow<'a, str>,
+    /// Without quotes.
+    text: &'a str,
     /// The column of the first character, from 1, or where it would stand.
     column: u32,
     /// The column of each character, if they do not stand side by side.
-    columns: Vec<u32>,
+    columns: &'a [u32],
 }
 
 impl<'a> Word<'a> {
-    fn put_together(column: u32) -> Self {
-        Self { text: Cow::default(), column, columns: Vec::new() }
-    }
-
-    fn push(&mut self, c: char, column: u32) {
-        if self.columns.is_empty() {
-            self.column = column;
-        }
-        self.text.to_mut().push(c);
-        self.columns.push(column);
-    }
-
     /// The word without its quotes.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+    pub(crate) const fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The column of the first character.
@@ -65,12 +53,9 @@ impl<'a> Word<'a> {
     /// The characters of a range, as far as there are any.
     fn piece(&self, chars: Range<usize>) -> Self {
         let at = |count: usize| self.text.char_indices().nth(count).map_or(self.text.len(), |(at, _)| at);
-        let bytes = at(chars.start)..at(chars.end);
-        let text = match &self.text {
-            Cow::Borrowed(text) => Cow::Borrowed(&text[bytes]),
-            Cow::Owned(text) => Cow::Owned(String::from(&text[bytes])),
-        };
-        let columns = self.columns.iter().skip(chars.start).take(chars.len()).copied().collect();
+        let text = &self.text[at(chars.start)..at(chars.end)];
+        let end = chars.end.min(self.columns.len());
+        let columns = self.columns.get(chars.start..end).unwrap_or_default();
         Self { text, column: self.column_of(chars.start), columns }
     }
 
@@ -85,7 +70,7 @@ impl<'a> Word<'a> {
     /// This word is wrong; `expected` is what it should have been.
     pub(crate) fn wrong(&self, expected: impl Into<String>) -> RuleError {
         // An empty word in an error means that the line ends too early.
-        let text = if self.text.is_empty() { "''" } else { &self.text };
+        let text = if self.text.is_empty() { "''" } else { self.text };
         refusal(self.column(), String::from(text), expected)
     }
 }
@@ -95,13 +80,44 @@ pub(crate) fn missing(column: u32, expected: impl Into<String>) -> RuleError {
     refusal(column, String::new(), expected)
 }
 
-/// The words of a line.
-pub(crate) fn split(line: &str) -> Result<Vec<Word<'_>>, RuleError> {
-    if line.is_ascii() && !line.contains(['\'', '"']) {
-        return Ok(line.split_ascii_whitespace().map(|text| plain(line, text)).collect());
+/// A line whose words are known.
+#[derive(Debug)]
+pub(crate) struct Split<'a> {
+    text: &'a str,
+    /// The words of a line with quotes, or with characters of several bytes. Those of any other are pieces of it.
+    put_together: Option<Vec<PutTogether>>,
+}
+
+/// A word, character by character.
+#[derive(Debug, Default)]
+pub(crate) struct PutTogether {
+    text: String,
+    column: u32,
+    columns: Vec<u32>,
+}
+
+impl PutTogether {
+    fn new(column: u32) -> Self {
+        Self { column, ..Self::default() }
+    }
+
+    fn push(&mut self, c: char, column: u32) {
+        if self.columns.is_empty() {
+            self.column = column;
+        }
+        self.text.push(c);
+        self.columns.push(column);
+    }
+}
+
+/// Splits a line into words.
+pub(crate) fn split(line: &str) -> Result<Split<'_>, RuleError> {
+    // Without a branch for each byte: most lines are seen to be plain in a few steps.
+    if line.bytes().fold(true, |is_plain, byte| is_plain & byte.is_ascii() & (byte != b'\'') & (byte != b'"')) {
+        return Ok(Split { text: line, put_together: None });
     }
     let mut words = Vec::new();
-    let mut word: Option<Word<'_>> = None;
+    let mut word: Option<PutTogether> = None;
     let mut quote: Option<(char, u32)> = None;
     for (c, column) in line.chars().zip(1..) {
         match quote {
@@ -109,9 +125,9 @@ pub(crate) fn split(line: &str) -> Result<Vec<Word<'_>>, RuleError> {
             None if c.is_ascii_whitespace() => words.extend(word.take()),
             None if c == '\'' || c == '"' => {
                 quote = Some((c, column));
-                word.get_or_insert_with(|| Word::put_together(column));
+                word.get_or_insert_with(|| PutTogether::new(column));
             }
-            _ => word.get_or_insert_with(|| Word::put_together(column)).push(c, column),
+            _ => word.get_or_insert_with(|| PutTogether::new(column)).push(c, column),
         }
     }
     if let Some((open, column)) = quote {
@@ -119,14 +135,57 @@ pub(crate) fn split(line: &str) -> Result<Vec<Word<'_>>, RuleError> {
         return Err(refusal(column, rest, alloc::format!("another {open} before the end of the line")));
     }
     words.extend(word);
-    Ok(words)
+    Ok(Split { text: line, put_together: Some(words) })
 }
 
-/// A piece of a line whose characters are bytes.
-fn plain<'a>(line: &'a str, text: &'a str) -> Word<'a> {
-    let before = text.as_ptr().addr() - line.as_ptr().addr();
-    let column = u32::try_from(before).map_or(u32::MAX, |before| before.saturating_add(1));
-    Word { text: Cow::Borrowed(text), column, columns: Vec::new() }
+impl Split<'_> {
+    /// The words from the first on.
+    pub(crate) fn words(&self) -> Words<'_> {
+        match &self.put_together {
+            None => Words::Pieces(self.text, self.text.split_ascii_whitespace()),
+            Some(words) => Words::PutTogether(words.iter()),
+        }
+    }
+
+    /// The column one past the end of the line.
+    pub(crate) fn past_end(&self) -> u32 {
+        past_end(self.text)
+    }
+}
+
+/// Goes through the words of a line.
+#[derive(Clone, Debug)]
+pub(crate) enum Words<'a> {
+    Pieces(&'a str, SplitAsciiWhitespace<'a>),
+    PutTogether(core::slice::Iter<'a, PutTogether>),
+}
+
+impl Words<'_> {
+    /// The next word, if this is true of it.
+    pub(crate) fn next_if(&mut self, is_wanted: impl FnOnce(&str) -> bool) -> Option<<Self as Iterator>::Item> {
+        let mut ahead = self.clone();
+        let word = ahead.next().filter(|word| is_wanted(word.text()))?;
+        *self = ahead;
+        Some(word)
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        match self {
+            Self::Pieces(line, words) => {
+                let text = words.next()?;
+                let before = text.as_ptr().addr() - line.as_ptr().addr();
+                let column = u32::try_from(before).map_or(u32::MAX, |before| before.saturating_add(1));
+                Some(Word { text, column, columns: &[] })
+            }
+            Self::PutTogether(words) => {
+                words.next().map(|word| Word { text: &word.text, column: word.column, columns: &word.columns })
+            }
+        }
+    }
 }
 
 /// The column one past the end of a line.
@@ -144,7 +203,7 @@ mod tests {
     use super::*;
 
     fn seen(line: &str) -> Vec<(u32, String)> {
-        split(line).unwrap().iter().map(|word| (word.column(), String::from(word.text()))).collect()
+        split(line).unwrap().words().map(|word| (word.column(), String::from(word.text()))).collect()
     }
 
     #[test]
@@ -170,7 +229,8 @@ mod tests {
 
     #[test]
     fn parts_keep_their_columns() {
-        let word = &split("-b a,,bc").unwrap()[1];
+        let line = split("-b a,,bc").unwrap();
+        let word = line.words().nth(1).unwrap();
         let parts: Vec<_> = word.parts(',').iter().map(|part| (part.column(), String::from(part.text()))).collect();
         assert_eq!(parts, [(4, "a".into()), (7, "bc".into())]);
         assert_eq!((word.skip(3).column(), word.skip(3).text()), (7, "bc"));
