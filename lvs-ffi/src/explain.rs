@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use lvs_core::{Explanation, Instant, Meta, Packet};
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
-use crate::packet::{check, meta_of, result_of};
+use crate::packet::{check, meta_of, put_result};
 use crate::{
     LVS_VERDICT_UNKNOWN, lvs_connection_id, lvs_director, lvs_packet, lvs_result, lvs_server_id, ptr, status::boundary,
 };
@@ -52,8 +52,11 @@ pub(crate) fn explained(
 ) -> Result<Explanation, lvs_status> {
     let packet = Packet::new(bytes, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)?;
     let explanation = ask(&packet, meta_of(given));
-    let expected = explanation.verdict.map_or_else(|| unknown(given), |verdict| result_of(&packet, verdict));
-    result.map(|result| result.write(expected));
+    match (result, explanation.verdict) {
+        (Some(result), Some(verdict)) => put_result(&packet, &verdict, result),
+        (Some(result), None) => _ = result.write(unknown(given)),
+        (None, _) => {}
+    }
     Ok(explanation)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Outputs are `MaybeUninit`: C hands over memory that nobody has written to.
 
+use core::convert::Infallible;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -181,6 +182,28 @@ impl<T: Growing> SizedOut<'_, T> {
     }
 }
 
+/// Writes values into the first of these places, as many as there is room for, or returns the first error among them.
+pub(crate) fn try_fill<T, E>(
+    places: &mut [MaybeUninit<T>],
+    values: impl Iterator<Item = Result<T, E>>,
+) -> Result<&mut [T], E> {
+    let mut count = 0;
+    for (place, value) in places.iter_mut().zip(values) {
+        place.write(value?);
+        count += 1;
+    }
+    // SAFETY: the first `count` places were written just now, and are borrowed as long as `places`.
+    Ok(unsafe { slice::from_raw_parts_mut(places.as_mut_ptr().cast(), count) })
+}
+
+/// The same for values that cannot be errors.
+pub(crate) fn fill<T>(places: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) -> &mut [T] {
+    match try_fill(places, values.map(Ok::<T, Infallible>)) {
+        Ok(filled) => filled,
+        Err(never) => match never {},
+    }
+}
+
 fn check<T>(pointer: *const T) -> Result<(), lvs_status> {
     if pointer.is_null() {
         Err(LVS_ERR_NULL)
@@ -194,10 +217,10 @@ fn check<T>(pointer: *const T) -> Result<(), lvs_status> {
 /// Refuses what cannot be an array of so many elements.
 pub(crate) fn check_array<T>(pointer: *const T, len: usize) -> Result<(), lvs_status> {
     check(pointer)?;
-    // No object is larger than half of the memory.
-    let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| bytes <= isize::MAX.unsigned_abs());
-    let end = bytes.and_then(|bytes| pointer.addr().checked_add(bytes));
-    if end.is_some() { Ok(()) } else { Err(LVS_ERR_ARGUMENT) }
+    // No object is larger than half of the memory, or goes round its end.
+    let fits = len <= isize::MAX.unsigned_abs() / size_of::<T>().max(1)
+        && pointer.addr().checked_add(len * size_of::<T>()).is_some();
+    if fits { Ok(()) } else { Err(LVS_ERR_ARGUMENT) }
 }
 
 /// Writes a text and a zero byte into a buffer, and tells how large a buffer it takes.
@@ -289,6 +312,15 @@ mod tests {
         assert_eq!((write(&mut older), older), (Ok(()), [8, 1, 7]));
         assert_eq!((write(&mut newer), newer), (Ok(()), [16, 1, 2, 0]));
         assert_eq!(write(&mut [4]), Err(LVS_ERR_ARGUMENT));
+    }
+
+    #[test]
+    fn places_are_filled_as_far_as_there_are_values() {
+        let mut places = [const { MaybeUninit::uninit() }; 3];
+        assert_eq!(fill(&mut places, 1..3), [1, 2]);
+        assert_eq!(fill(&mut places, 1..9), [1, 2, 3]);
+        assert_eq!(try_fill(&mut places, [Ok(7), Err("wrong"), Ok(8)].into_iter()), Err("wrong"));
+        assert!(fill(&mut places, core::iter::empty()).is_empty());
     }
 
     #[test]

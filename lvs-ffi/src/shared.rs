@@ -1,6 +1,7 @@
 //! A director for several threads: the same verbs, and one that lends it whole for all the others.
 
 use core::ffi::{c_char, c_void};
+use core::slice::from_mut;
 
 use lvs_core::{Instant, Meta, Packet, SharedDirector, Verdict};
 
@@ -50,10 +51,8 @@ struct AtShard<'a> {
 }
 
 impl Answers for AtShard<'_> {
-    fn one(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
-        let mut verdict = [Verdict::Pass(lvs_core::PassReason::NoService)];
-        self.director.process_burst(self.shard, now, core::slice::from_mut(packet), &[meta], &mut verdict);
-        verdict[0]
+    fn one(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
+        self.director.process_burst(self.shard, now, from_mut(packet), &[meta], from_mut(verdict));
     }
 
     fn burst(&mut self, now: Instant, packets: &mut [Packet<'_>], metas: &[Meta], verdicts: &mut [Verdict]) {

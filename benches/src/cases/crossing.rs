@@ -140,7 +140,7 @@ pub(super) fn cases(plan: &Plan, report: &mut Report) {
     for flows in [plan.few, plan.many] {
         let scene = Scene::nat(flows);
         let (mut direct, mut crossing) = (scene.established(), Crossing::established(&scene));
-        for (burst, name) in [(1, "one at a time"), (BURST, "bursts of 64")] {
+        for (burst, name) in [(1, "one at a time"), (4, "bursts of 4"), (BURST, "bursts of 64")] {
             let traffic = || Random::of(Template::request(Family::V4, Protocol::Tcp), flows);
             let [c, rust] = packets(
                 plan.rounds,

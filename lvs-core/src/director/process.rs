@@ -107,12 +107,29 @@ impl Director {
     /// ```
     #[inline]
     pub fn process(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
+        let mut verdict = Verdict::Pass(PassReason::NoService);
+        self.process_into(now, packet, meta, &mut verdict);
+        verdict
+    }
+
+    /// [`process`](Director::process) with the verdict written where the caller wants it, for whoever hands it on in a
+    /// form of their own: to move one that was written a moment ago takes as long as to find a connection.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, DropReason, Instant, Meta, Packet, PassReason, Verdict};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let mut verdict = Verdict::Pass(PassReason::NoService);
+    /// director.process_into(Instant::ZERO, &mut Packet::whole(&mut [0; 9]), Meta::default(), &mut verdict);
+    /// assert_eq!(verdict, Verdict::Drop(DropReason::NotIp));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn process_into(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
         let now = self.see(now);
         let mut glance = Glance::NONE;
         self.glance(packet, meta, &mut glance);
-        let mut verdict = Verdict::Pass(PassReason::NoService);
-        self.conclude(now, packet, meta, &glance, &mut verdict);
-        verdict
+        self.conclude(now, packet, meta, &glance, verdict);
     }
 
     /// Processes packets in order: `verdicts[i]` is that of `packets[i]`, with `metas[i]`. As many are processed as the
