@@ -186,6 +186,36 @@ fn no_packet_allocates() {
 }
 
 #[test]
+fn no_pick_among_many_servers_allocates() {
+    let is_asked = |kind: &SchedulerKind| !matches!(kind.name(), "lblc" | "lblcr");
+    for kind in SchedulerKind::ALL.into_iter().filter(is_asked) {
+        let mut director = Director::new(Config { connections: 300, ..Config::with_seed(7) }).unwrap();
+        let vip = "192.0.2.10:80";
+        let server = |n: u16| format!("-t {vip} -r 10.0.0.{n}:80");
+        let lines = (1..=200).map(|n| format!("-a {} -m -w 50\n", server(n)));
+        director.load(&(format!("-A -t {vip} -s {kind}\n") + &lines.collect::<String>())).unwrap();
+        let mut ports = 1024..;
+        for n in 1..=100 {
+            // The list changes, so that what is remembered of it begins anew.
+            director.run(&format!("-d {}", server(n))).unwrap();
+            director.run(&format!("-a {} -m", server(n))).unwrap();
+            for port in ports.by_ref().take(2) {
+                let client = format!("198.51.100.2:{port}").parse().unwrap();
+                let mut bytes = Builder::new(Protocol::Tcp, client, vip.parse().unwrap()).flags(2).build();
+                let len = bytes.len();
+                let mut packet = Packet::new(&mut bytes, 0, len).unwrap();
+                let mut verdict = Verdict::Drop(DropReason::NotIp);
+                let allocations = allocations_of(|| {
+                    verdict = director.process(Instant::from_secs(1), &mut packet, Meta::default());
+                });
+                assert!(matches!(verdict, Verdict::Forward(_)), "{kind}: {verdict:?}");
+                assert_eq!(allocations, 0, "{kind}");
+            }
+        }
+    }
+}
+
+#[test]
 fn no_packet_allocates_at_a_shard() {
     let config = Config { connections: 300, fragments: 30, path: path(), ..Config::with_seed(7) };
     let director = SharedDirector::new(config, 2).unwrap();

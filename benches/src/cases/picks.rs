@@ -1,6 +1,8 @@
-//! One pick of each scheduler, over 16 and over 1000 servers.
+//! One pick of each scheduler, over 16 and over 1000 servers. Where loads decide, each pick becomes an active connection and an
+//! older one ends, so that no two picks find the same loads.
 
 use core::hint::black_box;
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use lvs_core::sched::{NewFlow, SchedulerKind, SchedulerTunables};
@@ -19,7 +21,9 @@ const BELOW_LINEAR: f64 = 8.0;
 
 pub(super) fn cases(plan: &Plan, report: &mut Report) {
     for kind in SchedulerKind::ALL {
-        let [few, many] = [16, 1000].map(|servers| pick(plan, kind, servers));
+        let by_load = matches!(kind.name(), "lc" | "wlc" | "sed" | "nq");
+        let [few, many] = [16, 1000]
+            .map(|servers| if by_load { pick_and_connect(plan, kind, servers) } else { pick(plan, kind, servers) });
         let row = Row::new(format!("pick, {} over 1000 servers", kind.name()), &many).against("over 16", &few);
         report.add(match kind.name() {
             "rr" | "wrr" | "sh" | "dh" | "mh" => row.target("T9", Limit::Ratio(FLAT)),
@@ -38,6 +42,27 @@ fn pick(plan: &Plan, kind: SchedulerKind, servers: u16) -> Cost {
             let client = SocketAddr::from((Ipv4Addr::from(n), 1000));
             let picked = pool.pick(&NewFlow::new(Instant::ZERO, 6, client, [192, 0, 2, 10].into()));
             assert!(black_box(picked).is_some(), "there is always a server");
+        }
+    })
+}
+
+/// How many connections there are beside the first ones.
+const OPEN: usize = 512;
+
+fn pick_and_connect(plan: &Plan, kind: SchedulerKind, servers: u16) -> Cost {
+    let mut pool = pool(kind, servers);
+    let flow = pool.flow([192, 0, 2, 1], 1000);
+    let mut open = VecDeque::with_capacity(OPEN + 1);
+    time(plan.rounds, 1000, || {
+        for _ in 0..1000 {
+            let picked = pool.pick(&flow).expect("there is always a server");
+            pool.connect(picked, true);
+            open.push_back(picked);
+            if open.len() > OPEN
+                && let Some(oldest) = open.pop_front()
+            {
+                pool.disconnect(oldest);
+            }
         }
     })
 }

@@ -1,29 +1,44 @@
 //! Weighted failover scheduling.
 //!
-//! Owns: the choice only; nothing is remembered.
+//! Owns: the choice only. What is remembered of many servers (`tournament`) changes no answer.
 //! Follows: the `fo` scheduler of IPVS: the highest weight, first in the list wins ties; connections do not count.
 
 use alloc::boxed::Box;
 use core::cmp::Reverse;
 
-use super::{Candidate, NewFlow, Pool, Scheduler, Weights};
+use super::load::Load;
+use super::tournament::Tournament;
+use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, Weights};
 use crate::service::ServerId;
+use crate::time::Instant;
 
 /// `fo`: the eligible server of the highest weight takes all flows; the next one when it fails.
 #[derive(Clone, Debug, Default)]
-pub struct WeightedFailover;
+pub struct WeightedFailover {
+    tournament: Tournament,
+}
 
 impl WeightedFailover {
     /// The scheduler.
     #[must_use]
     pub const fn new() -> Self {
-        Self
+        Self { tournament: Tournament::new() }
     }
 }
 
 impl Scheduler for WeightedFailover {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
-        heaviest(pool.iter().filter(Candidate::is_eligible)).map(|server| server.id())
+        let load = |server: &Candidate<'_>| server.is_eligible().then(|| Load::lightness(server));
+        self.tournament.pick(pool, load, choose).map(|server| server.id())
+    }
+
+    fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+        self.tournament.reserve(pool);
+        Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn weights(&self) -> Weights {
@@ -33,6 +48,10 @@ impl Scheduler for WeightedFailover {
     fn fork(&self) -> Option<Box<dyn Scheduler>> {
         Some(Box::new(self.clone()))
     }
+}
+
+fn choose<'a>(pool: &Pool<'a>) -> Option<Candidate<'a>> {
+    heaviest(pool.iter().filter(Candidate::is_eligible))
 }
 
 /// The server of the highest weight, the first of several.

@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::targets::TargetTable;
+use super::tournament::Tournament;
 use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, SchedulerTunables, wlc};
 use crate::service::ServerId;
 use crate::time::Instant;
@@ -21,13 +22,14 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub struct LocalityLeastConnection {
     targets: TargetTable<ServerId>,
+    tournament: Tournament,
 }
 
 impl LocalityLeastConnection {
     /// Remembers addresses for `expiration` after the last new flow to them, or up to half an hour more.
     #[must_use]
     pub fn new(expiration: Duration) -> Self {
-        Self { targets: TargetTable::new(expiration) }
+        Self { targets: TargetTable::new(expiration), tournament: Tournament::new() }
     }
 }
 
@@ -46,7 +48,7 @@ impl Scheduler for LocalityLeastConnection {
         if let Some(server) = server.filter(|server| server.weight() > 0 && !is_overburdened(server, pool)) {
             return Some(server.id());
         }
-        let chosen = wlc::choose(pool)?.id();
+        let chosen = wlc::choose(&mut self.tournament, pool)?.id();
         match known {
             Some(remembered) => *remembered = chosen,
             None => self.targets.insert(flow.target, flow.now, chosen),
@@ -54,9 +56,14 @@ impl Scheduler for LocalityLeastConnection {
         Some(chosen)
     }
 
-    fn start(&mut self, _pool: &Pool<'_>, now: Instant) -> Result<(), PoolRefused> {
+    fn start(&mut self, pool: &Pool<'_>, now: Instant) -> Result<(), PoolRefused> {
         self.targets.start(now);
+        self.tournament.reserve(pool);
         Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn tuned(&mut self, tunables: &SchedulerTunables) {

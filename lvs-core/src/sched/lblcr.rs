@@ -13,6 +13,7 @@ use core::time::Duration;
 use super::lblc::is_overburdened;
 use super::load::{Load, least};
 use super::targets::TargetTable;
+use super::tournament::Tournament;
 use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, SchedulerTunables, wlc};
 use crate::service::ServerId;
 use crate::time::Instant;
@@ -24,6 +25,7 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub struct ReplicatedLocalityLeastConnection {
     targets: TargetTable<ServerSet>,
+    tournament: Tournament,
     expiration: Duration,
 }
 
@@ -32,7 +34,7 @@ impl ReplicatedLocalityLeastConnection {
     /// of servers as it is for that time.
     #[must_use]
     pub fn new(expiration: Duration) -> Self {
-        Self { targets: TargetTable::new(expiration), expiration }
+        Self { targets: TargetTable::new(expiration), tournament: Tournament::new(), expiration }
     }
 }
 
@@ -47,7 +49,7 @@ impl Scheduler for ReplicatedLocalityLeastConnection {
     fn pick(&mut self, flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
         self.targets.tick(flow.now);
         let Some(set) = self.targets.find(flow.target, flow.now) else {
-            let chosen = wlc::choose(pool)?.id();
+            let chosen = wlc::choose(&mut self.tournament, pool)?.id();
             self.targets.insert(flow.target, flow.now, ServerSet::of(chosen, flow.now));
             return Some(chosen);
         };
@@ -57,14 +59,19 @@ impl Scheduler for ReplicatedLocalityLeastConnection {
         if let Some(server) = lightest.filter(|server| !is_overburdened(server, pool)) {
             return Some(server.id());
         }
-        let chosen = wlc::choose(pool)?.id();
+        let chosen = wlc::choose(&mut self.tournament, pool)?.id();
         set.insert(chosen, flow.now);
         Some(chosen)
     }
 
-    fn start(&mut self, _pool: &Pool<'_>, now: Instant) -> Result<(), PoolRefused> {
+    fn start(&mut self, pool: &Pool<'_>, now: Instant) -> Result<(), PoolRefused> {
         self.targets.start(now);
+        self.tournament.reserve(pool);
         Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn tuned(&mut self, tunables: &SchedulerTunables) {

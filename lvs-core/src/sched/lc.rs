@@ -1,30 +1,44 @@
 //! Least-connection scheduling.
 //!
-//! Owns: the choice only; nothing is remembered.
+//! Owns: the choice only. What is remembered of many servers (`tournament`) changes no answer.
 //! Follows: the `lc` scheduler of IPVS: least overhead, compared as an unsigned number; first in the list wins ties.
 
 use alloc::boxed::Box;
 
-use super::{NewFlow, Pool, Scheduler, Weights};
+use super::load::Load;
+use super::tournament::Tournament;
+use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, Weights};
 use crate::service::ServerId;
+use crate::time::Instant;
 
 /// `lc`: the eligible server with the least connections, active ones counting 257 times. Weights do not matter
 /// unless 0.
 #[derive(Clone, Debug, Default)]
-pub struct LeastConnection;
+pub struct LeastConnection {
+    tournament: Tournament,
+}
 
 impl LeastConnection {
     /// The scheduler.
     #[must_use]
     pub const fn new() -> Self {
-        Self
+        Self { tournament: Tournament::new() }
     }
 }
 
 impl Scheduler for LeastConnection {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
-        // `min_by_key` keeps the first of equals.
-        pool.iter().filter(|server| server.is_eligible()).min_by_key(|server| server.overhead()).map(|s| s.id())
+        let load = |server: &Candidate<'_>| server.is_eligible().then(|| Load::unweighted(server));
+        self.tournament.pick(pool, load, choose).map(|server| server.id())
+    }
+
+    fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+        self.tournament.reserve(pool);
+        Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn weights(&self) -> Weights {
@@ -34,6 +48,12 @@ impl Scheduler for LeastConnection {
     fn fork(&self) -> Option<Box<dyn Scheduler>> {
         Some(Box::new(self.clone()))
     }
+}
+
+/// The server with the least overhead.
+fn choose<'a>(pool: &Pool<'a>) -> Option<Candidate<'a>> {
+    // `min_by_key` keeps the first of equals.
+    pool.iter().filter(Candidate::is_eligible).min_by_key(Candidate::overhead)
 }
 
 #[cfg(test)]

@@ -1,19 +1,24 @@
 //! Load in proportion to weight, compared without dividing.
 //!
-//! Owns: the comparison that `wlc`, `sed`, `nq`, `lblc` and `lblcr` share, and the walk through a list that looks for
-//! the least.
+//! Owns: the comparison that `wlc`, `sed`, `nq`, `lblc` and `lblcr` share, what others compare in its terms, and the walk
+//! through a list that looks for the least.
 //! Follows: IPVS, which takes a load as a signed 32-bit number and multiplies in 64 bits, where nothing overflows.
 
 use super::Candidate;
 
 /// Connections per weight, as a fraction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Load {
     connections: i64,
     weight: i64,
 }
 
 impl Load {
+    /// Less than any other.
+    pub(super) const IDLE: Self = Self { connections: -1, weight: 0 };
+    /// In place of a load that does not count.
+    pub(super) const NONE: Self = Self { connections: 0, weight: 0 };
+
     /// What `wlc` compares: active connections count 257 times as much as others.
     pub(super) fn overhead(server: &Candidate<'_>) -> Self {
         Self::new(server.overhead().cast_signed(), server.weight())
@@ -24,11 +29,22 @@ impl Load {
         Self::new(server.active().cast_signed().wrapping_add(1), server.weight())
     }
 
+    /// What `lc` compares: the overhead as an unsigned number, whatever the weight.
+    pub(super) fn unweighted(server: &Candidate<'_>) -> Self {
+        Self { connections: i64::from(server.overhead()), weight: 1 }
+    }
+
+    /// What `fo` and `ovf` compare: the heavier, the less.
+    pub(super) fn lightness(server: &Candidate<'_>) -> Self {
+        Self { connections: -i64::from(server.weight()), weight: 1 }
+    }
+
     fn new(connections: i32, weight: u32) -> Self {
         Self { connections: i64::from(connections), weight: i64::from(weight) }
     }
 
-    /// True if a server of this load is worse off than one of the other. Never so if the other has no weight.
+    /// True if a server of this load is worse off than one of the other. Never so if the other has no weight, unless
+    /// that is idle.
     pub(super) const fn exceeds(self, other: Self) -> bool {
         self.connections * other.weight > other.connections * self.weight
     }
@@ -61,6 +77,12 @@ mod tests {
         assert!(light.exceeds(full));
         assert!(!full.exceeds(light));
         assert!(!Load::new(i32::MIN, u32::MAX).exceeds(Load::new(i32::MIN, u32::MAX)));
+    }
+
+    #[test]
+    fn nothing_is_less_than_idle() {
+        assert!(Load::new(i32::MIN, u32::MAX).exceeds(Load::IDLE) && Load::new(i32::MIN, 1).exceeds(Load::IDLE));
+        assert!(!Load::IDLE.exceeds(Load::new(i32::MIN, 1)) && !Load::IDLE.exceeds(Load::IDLE));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! A scheduler chooses among the real servers of one service. It sees them through a [`Pool`], in the service's **list
 //! order**: a new server comes first, editing one moves none.
 //!
-//! `load` compares connections per weight, `targets` remembers addresses that clients write to; the other files are
-//! named as `ipvsadm -s` names their schedulers.
+//! `load` compares connections per weight, `tournament` finds the least of many servers, `targets` remembers addresses that
+//! clients write to; the other files are named as `ipvsadm -s` names their schedulers.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -13,6 +13,7 @@ use core::time::Duration;
 
 use crate::addr::{Addr, Family};
 use crate::flow::Protocol;
+use crate::service::changes::Changes;
 use crate::service::server::{Live, Servers};
 use crate::service::{SchedulerFlags, ServerId};
 use crate::time::Instant;
@@ -33,6 +34,7 @@ mod sed;
 mod sh;
 mod swrr;
 mod targets;
+mod tournament;
 mod twos;
 mod wlc;
 mod wrr;
@@ -440,6 +442,11 @@ impl<'a> Pool<'a> {
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
+    }
+
+    /// What changed lately, if there are so many servers that it is noted.
+    fn changes(&self) -> Option<&'a Changes> {
+        self.servers.changes(*self.list.first()?)
     }
 
     fn candidate(&self, slot: u32) -> Candidate<'a> {

@@ -1,6 +1,6 @@
 //! Weighted overflow scheduling.
 //!
-//! Owns: the choice only; nothing is remembered.
+//! Owns: the choice only. What is remembered of many servers (`tournament`) changes no answer.
 //! Follows: the `ovf` scheduler of IPVS: the highest weight among the servers with no more active connections than
 //! their weight, first in the list wins ties. A server thus takes one more than its weight; when all have, the pick
 //! fails. Flows that never become active, as those of UDP, never overflow.
@@ -8,25 +8,39 @@
 use alloc::boxed::Box;
 
 use super::fo::heaviest;
-use super::{NewFlow, Pool, Scheduler, Weights};
+use super::load::Load;
+use super::tournament::Tournament;
+use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler, Weights};
 use crate::service::ServerId;
+use crate::time::Instant;
 
 /// `ovf`: the eligible server of the highest weight, until its active connections exceed that weight; then the next.
 #[derive(Clone, Debug, Default)]
-pub struct WeightedOverflow;
+pub struct WeightedOverflow {
+    tournament: Tournament,
+}
 
 impl WeightedOverflow {
     /// The scheduler.
     #[must_use]
     pub const fn new() -> Self {
-        Self
+        Self { tournament: Tournament::new() }
     }
 }
 
 impl Scheduler for WeightedOverflow {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
-        let has_room = pool.iter().filter(|server| server.is_eligible() && server.active() <= server.weight());
-        heaviest(has_room).map(|server| server.id())
+        let load = |server: &Candidate<'_>| has_room(server).then(|| Load::lightness(server));
+        self.tournament.pick(pool, load, choose).map(|server| server.id())
+    }
+
+    fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+        self.tournament.reserve(pool);
+        Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn weights(&self) -> Weights {
@@ -36,6 +50,14 @@ impl Scheduler for WeightedOverflow {
     fn fork(&self) -> Option<Box<dyn Scheduler>> {
         Some(Box::new(self.clone()))
     }
+}
+
+fn choose<'a>(pool: &Pool<'a>) -> Option<Candidate<'a>> {
+    heaviest(pool.iter().filter(has_room))
+}
+
+fn has_room(server: &Candidate<'_>) -> bool {
+    server.is_eligible() && server.active() <= server.weight()
 }
 
 #[cfg(test)]

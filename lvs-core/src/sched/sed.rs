@@ -1,35 +1,54 @@
 //! Shortest expected delay scheduling.
 //!
-//! Owns: the choice only; nothing is remembered.
+//! Owns: the choice only. What is remembered of many servers (`tournament`) changes no answer.
 //! Follows: the `sed` scheduler of IPVS: least `(active + 1) / weight`, first in the list wins ties. Flows that never
 //! become active, as those of UDP, all go to the heaviest server.
 
 use alloc::boxed::Box;
 
 use super::load::{Load, least};
-use super::{NewFlow, Pool, Scheduler};
+use super::tournament::Tournament;
+use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler};
 use crate::service::ServerId;
+use crate::time::Instant;
 
 /// `sed`: the eligible server that would be least loaded for its weight after taking the new connection.
 #[derive(Clone, Debug, Default)]
-pub struct ShortestExpectedDelay;
+pub struct ShortestExpectedDelay {
+    tournament: Tournament,
+}
 
 impl ShortestExpectedDelay {
     /// The scheduler.
     #[must_use]
     pub const fn new() -> Self {
-        Self
+        Self { tournament: Tournament::new() }
     }
 }
 
 impl Scheduler for ShortestExpectedDelay {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
-        least(pool.iter(), Load::expected).map(|server| server.id())
+        let load = |server: &Candidate<'_>| server.is_eligible().then(|| Load::expected(server));
+        self.tournament.pick(pool, load, choose).map(|server| server.id())
+    }
+
+    fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+        self.tournament.reserve(pool);
+        Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {
         Some(Box::new(self.clone()))
     }
+}
+
+/// The server with the least expected delay.
+pub(super) fn choose<'a>(pool: &Pool<'a>) -> Option<Candidate<'a>> {
+    least(pool.iter(), Load::expected)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 /// `swrr`: every eligible server as often as its weight says, the picks of each spread over the turn.
 ///
-/// Not a scheduler of the kernel. A pick looks at every server, as those of `wlc` do.
+/// Not a scheduler of the kernel. A pick looks at every server.
 ///
 /// ```
 /// use lvs_core::ServerSpec;

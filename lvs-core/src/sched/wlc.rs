@@ -1,30 +1,43 @@
 //! Weighted least-connection scheduling.
 //!
-//! Owns: the choice only; nothing is remembered. `lblc` and `lblcr` choose by it too.
+//! Owns: the choice only. What is remembered of many servers (`tournament`) changes no answer. `lblc` and `lblcr` choose by it too.
 //! Follows: the `wlc` scheduler of IPVS: least overhead per weight, first in the list wins ties. Among idle servers
 //! that is the first of the list, whatever the weights.
 
 use alloc::boxed::Box;
 
 use super::load::{Load, least};
-use super::{Candidate, NewFlow, Pool, Scheduler};
+use super::tournament::Tournament;
+use super::{Candidate, NewFlow, Pool, PoolRefused, Scheduler};
 use crate::service::ServerId;
+use crate::time::Instant;
 
 /// `wlc`: the eligible server with the least connections per weight, active ones counting 257 times.
 #[derive(Clone, Debug, Default)]
-pub struct WeightedLeastConnection;
+pub struct WeightedLeastConnection {
+    tournament: Tournament,
+}
 
 impl WeightedLeastConnection {
     /// The scheduler.
     #[must_use]
     pub const fn new() -> Self {
-        Self
+        Self { tournament: Tournament::new() }
     }
 }
 
 impl Scheduler for WeightedLeastConnection {
     fn pick(&mut self, _flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
-        choose(pool).map(|server| server.id())
+        choose(&mut self.tournament, pool).map(|server| server.id())
+    }
+
+    fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+        self.tournament.reserve(pool);
+        Ok(())
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        self.tournament.reserve(pool);
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {
@@ -33,7 +46,12 @@ impl Scheduler for WeightedLeastConnection {
 }
 
 /// The server with the least overhead per weight.
-pub(super) fn choose<'a>(pool: &Pool<'a>) -> Option<Candidate<'a>> {
+pub(super) fn choose<'a>(tournament: &mut Tournament, pool: &Pool<'a>) -> Option<Candidate<'a>> {
+    let load = |server: &Candidate<'_>| server.is_eligible().then(|| Load::overhead(server));
+    tournament.pick(pool, load, walk)
+}
+
+fn walk<'a>(pool: &Pool<'a>) -> Option<Candidate<'a>> {
     least(pool.iter(), Load::overhead)
 }
 

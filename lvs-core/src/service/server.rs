@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use hashbrown::HashMap;
 
+use super::changes::Changes;
 use super::key::{ServerId, ServiceId, ServiceKey};
 use super::roster::{Roster, count_one};
 use super::spec::ServerSpec;
@@ -12,12 +13,14 @@ use super::{Method, Tunnel};
 use crate::addr::Addr;
 use crate::config::{Kernel, Path};
 use crate::conn::hash::HashKey;
+use crate::conn::id::NONE;
 use crate::stats::estimator::Estimator;
 use crate::time::Instant;
 use crate::wire::quote::TunnelKind;
 
 /// The record of a real server that control and connections share: counted on state transitions, never per packet.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(crate) struct Live {
     /// Connections in an active state.
     pub(crate) active: u32,
@@ -38,6 +41,8 @@ pub(crate) struct Live {
     /// Its address, and how often its slot was taken before: what a verdict says of it.
     pub(crate) address: IpAddr,
     generation: u32,
+    /// The slot of the service that it is in, if any.
+    service: u32,
     standing: Standing,
     drain: DrainBits,
     overloaded: bool,
@@ -62,6 +67,7 @@ impl Live {
             local: false,
             address: spec.address.ip(),
             generation: 0,
+            service: NONE,
             standing: Standing::IN_SERVICE,
             drain: DrainBits::NONE,
             overloaded: false,
@@ -193,7 +199,7 @@ impl Live {
     }
 }
 
-const _: () = assert!(size_of::<Live>() <= 64, "one cache line");
+const _: () = assert!(size_of::<Live>() == 64, "one cache line");
 
 /// Whether packets of a server's connections go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,6 +288,8 @@ pub(crate) struct Servers {
     /// Servers whose drain seems to be over.
     drained: Vec<u32>,
     kernel: Kernel,
+    /// What changed lately, by the slot of the service.
+    changes: Vec<Changes>,
     /// How many servers an address has that NAT hides.
     hidden: HashMap<IpAddr, u32, HashKey>,
     /// The servers in services that are reached by tunnels, by address and UDP port.
@@ -300,6 +308,7 @@ impl Servers {
             free: Vec::new(),
             drained: Vec::new(),
             kernel,
+            changes: Vec::new(),
             hidden: HashMap::with_hasher(hash.clone()),
             tunnels: Roster::new(hash.clone()),
             by_end: Roster::new(hash.clone()),
@@ -347,8 +356,32 @@ impl Servers {
         Live { mtu: path.mtu, reachable: path.reachable, local, ..Live::new(&spec, self.kernel) }
     }
 
+    /// The record, to be changed.
+    #[inline]
     pub(crate) fn live_mut(&mut self, slot: u32) -> &mut Live {
-        &mut self.live[slot as usize]
+        let live = &mut self.live[slot as usize];
+        if let Some(changes) = self.changes.get_mut(live.service as usize) {
+            changes.note(slot);
+        }
+        live
+    }
+
+    /// The changes in the service that a server is in, if it has so many servers that they are noted.
+    pub(crate) fn changes(&self, slot: u32) -> Option<&Changes> {
+        self.changes.get(self.live(slot).service as usize).filter(|changes| changes.are_noted())
+    }
+
+    /// A server is in this service from now on; in none for `NONE`.
+    fn join(&mut self, slot: u32, service: u32) {
+        let before = core::mem::replace(&mut self.live[slot as usize].service, service);
+        if service != NONE && self.changes.len() <= service as usize {
+            self.changes.resize_with(service as usize + 1, Changes::default);
+        }
+        for (service, joined) in [(before, false), (service, true)] {
+            if let Some(changes) = self.changes.get_mut(service as usize) {
+                changes.note_list(joined);
+            }
+        }
     }
 
     pub(crate) fn id(&self, slot: u32) -> ServerId {
@@ -432,6 +465,7 @@ impl Servers {
             self.records.push(Some(server));
             slot
         };
+        self.join(slot, owner.slot);
         self.hide(slot);
         self.list(slot);
         self.list_tunnel(slot);
@@ -480,6 +514,7 @@ impl Servers {
         if thresholds != (spec.upper, spec.lower) {
             live.judge_overload(thresholds.0);
         }
+        self.join(slot, owner.slot);
         self.hide(slot);
         self.list(slot);
         self.list_tunnel(slot);
@@ -514,6 +549,7 @@ impl Servers {
         let live = self.live_mut(slot);
         live.standing.0 |= Standing::REMOVED;
         live.drain = DrainBits::NONE;
+        self.join(slot, NONE);
         self.by_end.leave(slot);
     }
 

@@ -221,7 +221,7 @@ impl TestPool {
 
     /// One more connection, active or not.
     pub fn connect(&mut self, id: ServerId, active: bool) {
-        self.position(id);
+        self.check(id);
         let live = self.servers.live_mut(id.slot);
         live.bind();
         live.active += u32::from(active);
@@ -229,7 +229,7 @@ impl TestPool {
 
     /// One connection less, if there is any: an inactive one if possible.
     pub fn disconnect(&mut self, id: ServerId) {
-        self.position(id);
+        self.check(id);
         let live = self.servers.live_mut(id.slot);
         if live.total > 0 {
             live.active = live.active.min(live.total - 1);
@@ -239,23 +239,29 @@ impl TestPool {
 
     /// One inactive connection, if there is any, becomes active.
     pub fn activate(&mut self, id: ServerId) {
-        self.position(id);
+        self.check(id);
         let live = self.servers.live_mut(id.slot);
         live.active += u32::from(live.active < live.total);
     }
 
     /// One active connection, if there is any, becomes inactive.
     pub fn deactivate(&mut self, id: ServerId) {
-        self.position(id);
+        self.check(id);
         let live = self.servers.live_mut(id.slot);
         live.active = live.active.saturating_sub(1);
     }
 
     /// Sets how many connections a server has, and how many of them are active; its thresholds are not asked.
     pub fn set_connections(&mut self, id: ServerId, connections: u32, active: u32) {
-        self.position(id);
+        self.check(id);
         let live = self.servers.live_mut(id.slot);
         (live.total, live.active) = (connections, active);
+    }
+
+    /// # Panics
+    /// If the id names no server of this pool.
+    fn check(&self, id: ServerId) {
+        assert!(self.servers.is_available(id), "an id of a server of this pool");
     }
 
     fn position(&self, id: ServerId) -> usize {
