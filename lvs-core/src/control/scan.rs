@@ -195,13 +195,16 @@ impl<'a> Reader<'a> {
     }
 
     fn joined(&mut self, word: &Word<'a>) -> Result<(), RuleError> {
-        for (position, letter) in word.text().chars().enumerate().skip(1) {
+        let mut letters = word.text().chars();
+        letters.next();
+        let mut position = 0;
+        while let Some(letter) = letters.next() {
             if self.is_done() {
                 break;
             }
+            position += 1;
             let Some(entry) = options::by_short(letter) else { return Err(self.unknown(word)) };
-            let is_last = position + 1 == word.text().len();
-            if entry.takes == Takes::Nothing || is_last {
+            if entry.takes == Takes::Nothing || letters.as_str().is_empty() {
                 self.take(entry, word, None)?;
                 continue;
             }

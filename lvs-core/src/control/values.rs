@@ -7,13 +7,15 @@ use core::ops::RangeInclusive;
 /// A decimal number within a range. Blanks in front, a sign and leading zeros are taken, as `strtol` takes them; below
 /// zero is no range, so that `-0` is all that a minus sign is good for.
 pub(crate) fn number(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
-    let signed = without_blanks(text);
-    let value = match signed.strip_prefix('-') {
-        Some(digits) if digits.starts_with('+') => None,
-        Some(digits) => digits.parse().ok().filter(|&value: &u64| value == 0),
-        None => signed.parse().ok(),
+    let (is_negative, text) = match without_blanks(text).as_bytes() {
+        [b'-', text @ ..] => (true, text),
+        [b'+', text @ ..] => (false, text),
+        text => (false, text),
     };
-    value.filter(|value| range.contains(value))
+    match digits::<10>(text) {
+        Some((value, [])) if range.contains(&value) && (value == 0 || !is_negative) => Some(value),
+        _ => None,
+    }
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -86,6 +88,7 @@ pub(crate) fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let mut rest = text.as_bytes();
     loop {
         let (part, behind) = ipv4_part(rest)?;
+        let part = u32::try_from(part).ok()?;
         match behind {
             [b'.', next @ ..] if part <= 0xff && free_bits > 8 => {
                 free_bits -= 8;
@@ -100,20 +103,28 @@ pub(crate) fn ipv4(text: &str) -> Option<Ipv4Addr> {
 }
 
 /// The number that a text begins with, and what follows its digits.
-fn ipv4_part(text: &[u8]) -> Option<(u32, &[u8])> {
+fn ipv4_part(text: &[u8]) -> Option<(u64, &[u8])> {
     match text {
-        [b'0', b'x' | b'X', digits @ ..] => digits_of::<16>(digits),
-        [b'0', ..] => digits_of::<8>(text),
-        _ => digits_of::<10>(text),
+        [b'0', b'x' | b'X', hexadecimal @ ..] => digits::<16>(hexadecimal),
+        [b'0', ..] => digits::<8>(text),
+        _ => digits::<10>(text),
     }
 }
 
-fn digits_of<const RADIX: u32>(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (mut value, mut rest) = (0u32, text);
+/// No number that means something has more than 32 bits.
+const GREAT: u64 = 1 << 40;
+
+/// The number that the digits at the beginning of a text make, and what follows them; `None` if there is no digit, or the
+/// number is far too great.
+fn digits<const RADIX: u32>(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut rest) = (0u64, text);
     while let [first, next @ ..] = rest
         && let Some(digit) = char::from(*first).to_digit(RADIX)
     {
-        value = value.checked_mul(RADIX)?.checked_add(digit)?;
+        if value > GREAT {
+            return None;
+        }
+        value = value * u64::from(RADIX) + u64::from(digit);
         rest = next;
     }
     (rest.len() < text.len()).then_some((value, rest))

@@ -3,6 +3,7 @@
 //! Owns: what a text of `-A` and `-a` lines wants as a whole. Leaves to others: whether it can be had, and the way there
 //! (`director::apply`).
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,25 +17,47 @@ use crate::service::{ServerSpec, ServiceKey, ServiceSpec};
 
 /// A service that is wanted, and its servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WantedService {
-    pub(crate) spec: ServiceSpec,
-    pub(crate) servers: Vec<WantedServer>,
+pub(crate) struct WantedService<'a> {
+    pub(crate) spec: Cow<'a, ServiceSpec>,
+    pub(crate) servers: Cow<'a, [ServerSpec]>,
+    /// What the text says beyond that, and where. Values have none of it.
+    said: Vec<Said>,
     /// Its line in the text, from 1.
-    pub(crate) line: u32,
+    line: u32,
 }
 
-/// A server that is wanted.
+/// How a text says what server is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WantedServer {
-    pub(crate) spec: ServerSpec,
+struct Said {
     /// A server that is there keeps its thresholds: nothing was said of them.
-    pub(crate) keeps_thresholds: bool,
-    pub(crate) line: u32,
+    keeps_thresholds: bool,
+    line: u32,
+}
+
+impl<'a> WantedService<'a> {
+    /// What values want.
+    pub(crate) const fn of(spec: &'a ServiceSpec, servers: Cow<'a, [ServerSpec]>) -> Self {
+        Self { spec: Cow::Borrowed(spec), servers, said: Vec::new(), line: 0 }
+    }
+
+    /// What the server of a place is to be, if it is there as `present` already.
+    pub(crate) fn server(&self, place: usize, present: &ServerSpec) -> ServerSpec {
+        let wanted = self.servers[place];
+        if self.said.get(place).is_some_and(|said| said.keeps_thresholds) {
+            return ServerSpec { upper: present.upper, lower: present.lower, ..wanted };
+        }
+        wanted
+    }
+
+    /// The line of the service, or of one of its servers.
+    pub(crate) fn line(&self, server: Option<usize>) -> u32 {
+        server.and_then(|place| self.said.get(place)).map_or(self.line, |said| said.line)
+    }
 }
 
 /// Reads a text of `-A` and `-a` lines. Servers come behind their service.
-pub(crate) fn read(text: &str) -> Result<Vec<WantedService>, RuleError> {
-    let mut services: Vec<WantedService> = Vec::new();
+pub(crate) fn read(text: &str) -> Result<Vec<WantedService<'static>>, RuleError> {
+    let mut services: Vec<WantedService<'static>> = Vec::new();
     let mut by_key: BTreeMap<ServiceKey, usize> = BTreeMap::new();
     let mut latest = LatestService::default();
     for (number, line) in rule_lines(text) {
@@ -44,16 +67,20 @@ pub(crate) fn read(text: &str) -> Result<Vec<WantedService>, RuleError> {
                 if by_key.insert(spec.key, services.len()).is_some() {
                     return Err(at(refusal(line, ControlError::ServiceExists)));
                 }
-                services.push(WantedService { spec, servers: Vec::new(), line: number });
+                let (servers, said) = (Cow::Owned(Vec::new()), Vec::new());
+                services.push(WantedService { spec: Cow::Owned(spec), servers, said, line: number });
             }
-            Rule::Server(key, server) => {
+            Rule::Server(key, spec, keeps_thresholds) => {
                 // Mostly of the service that was last.
                 let index = match services.last() {
                     Some(last) if last.spec.key == key => Some(services.len() - 1),
                     _ => by_key.get(&key).copied(),
                 };
                 match index.and_then(|index| services.get_mut(index)) {
-                    Some(service) => service.servers.push(WantedServer { line: number, ..server }),
+                    Some(service) => {
+                        service.servers.to_mut().push(spec);
+                        service.said.push(Said { keeps_thresholds, line: number });
+                    }
                     None => return Err(at(refusal(line, ControlError::NoSuchService))),
                 }
             }
@@ -64,7 +91,8 @@ pub(crate) fn read(text: &str) -> Result<Vec<WantedService>, RuleError> {
 
 enum Rule {
     Service(ServiceSpec),
-    Server(ServiceKey, WantedServer),
+    /// Its service, what it is to be, and whether it keeps its thresholds.
+    Server(ServiceKey, ServerSpec, bool),
 }
 
 /// The address that the latest line named its service by: mostly it is that of the next one, too.
@@ -100,7 +128,7 @@ fn rule(text: &str, latest: &mut LatestService) -> Result<Rule, RuleError> {
         Verb::AddServer => {
             let key = latest.key(&line)?;
             let keeps_thresholds = !line.has(Opt::Upper) && !line.has(Opt::Lower);
-            Ok(Rule::Server(key, WantedServer { spec: server(&line, &key)?, keeps_thresholds, line: 0 }))
+            Ok(Rule::Server(key, server(&line, &key)?, keeps_thresholds))
         }
         _ => {
             command(&line)?;
@@ -118,9 +146,9 @@ mod tests {
         let text = "-A -u 192.0.2.10:53\n# names\n-A -f 5\n-a -f 5 -r 10.0.0.1\n-a -u 192.0.2.10:53 -r 10.0.0.2 -x 9\n";
         let services = read(text).unwrap();
         let lines: Vec<_> =
-            services.iter().map(|s| (s.line, s.servers.iter().map(|s| s.line).collect::<Vec<_>>())).collect();
+            services.iter().map(|s| (s.line, s.said.iter().map(|s| s.line).collect::<Vec<_>>())).collect();
         assert_eq!(lines, [(1, alloc::vec![5]), (3, alloc::vec![4])]);
-        assert!(!services[0].servers[0].keeps_thresholds && services[1].servers[0].keeps_thresholds);
+        assert!(!services[0].said[0].keeps_thresholds && services[1].said[0].keeps_thresholds);
     }
 
     #[test]

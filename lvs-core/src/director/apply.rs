@@ -3,14 +3,15 @@
 //! Owns: the difference, all of it checked before any of it is carried out. Leaves to others: reading the text
 //! (`control::wanted`), and each single change (`services`).
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
 use super::Director;
-use super::services::{NO_SCHEDULER, check_service, plain};
-use crate::control::wanted::{self, WantedServer, WantedService};
+use super::services::{NO_SCHEDULER, check_service, plain, plain_key};
+use crate::control::wanted::{self, WantedService};
 use crate::control::{flags, parse};
 use crate::error::{ApplyError, ControlError, RuleError};
 use crate::sched::{Pool, SchedulerKind};
@@ -115,10 +116,7 @@ impl Director {
     pub fn apply(&mut self, text: &str) -> Result<Applied, RuleError> {
         let wanted = wanted::read(text)?;
         self.carry_out(&wanted).map_err(|refused| {
-            let service = wanted.get(refused.service);
-            let server = service.zip(refused.server).and_then(|(service, index)| service.servers.get(index));
-            let number =
-                server.map(|server| server.line).or_else(|| service.map(|service| service.line)).unwrap_or_default();
+            let number = wanted[refused.service].line(refused.server);
             let line = text.lines().nth((number as usize).saturating_sub(1)).unwrap_or_default();
             RuleError { line: number, ..parse::refusal(line, refused.error) }
         })
@@ -142,34 +140,29 @@ impl Director {
     /// # Errors
     /// [`ApplyError`]: the service, and the server if it is to blame; then nothing has changed.
     pub fn apply_specs(&mut self, wanted: &[(ServiceSpec, Vec<ServerSpec>)]) -> Result<Applied, ApplyError> {
-        let server = |&spec: &ServerSpec| WantedServer {
-            spec: ServerSpec { address: plain(spec.address), ..spec },
-            keeps_thresholds: false,
-            line: 0,
-        };
-        let wanted: Vec<_> = wanted
-            .iter()
-            .map(|(spec, servers)| WantedService {
-                spec: spec.clone(),
-                servers: servers.iter().map(server).collect(),
-                line: 0,
-            })
-            .collect();
+        let wanted: Vec<_> = wanted.iter().map(|(spec, servers)| WantedService::of(spec, plainly(servers))).collect();
         self.carry_out(&wanted).map_err(|refused| {
             let service = &wanted[refused.service];
-            let server = refused.server.map(|index| service.servers[index].spec.address);
+            let server = refused.server.map(|index| service.servers[index].address);
             ApplyError { service: service.spec.key, server, error: refused.error }
         })
     }
 
-    fn carry_out(&mut self, wanted: &[WantedService]) -> Result<Applied, Refused> {
-        let specs = self.check(wanted)?;
+    fn carry_out(&mut self, wanted: &[WantedService<'_>]) -> Result<Applied, Refused> {
+        let changes = self.check(wanted)?;
         let mut applied = Applied::default();
-        self.remove_unwanted(&specs, &mut applied);
-        for (index, (service, spec)) in wanted.iter().zip(specs).enumerate() {
-            let done = match self.control.services.find(&spec.key) {
-                Some(slot) => self.adapt(slot, spec, &service.servers, &mut applied),
-                None => self.build(spec, &service.servers, &mut applied),
+        self.remove_unwanted(wanted, &mut applied);
+        for (index, (service, change)) in wanted.iter().zip(changes).enumerate() {
+            let done = match change {
+                Change::Nothing => {
+                    applied.services_unchanged += 1;
+                    applied.servers_unchanged += service.servers.len();
+                    Ok(())
+                }
+                Change::To(spec) => match self.control.services.find(&spec.key) {
+                    Some(slot) => self.adapt(slot, spec, service, &mut applied),
+                    None => self.build(spec, service, &mut applied),
+                },
             };
             // Everything was checked: only want of numbers could speak against it.
             done.map_err(|error| Refused { service: index, server: None, error })?;
@@ -177,15 +170,20 @@ impl Director {
         Ok(applied)
     }
 
-    /// The wanted services, if they can be had.
-    fn check(&self, wanted: &[WantedService]) -> Result<Vec<ServiceSpec>, Refused> {
+    /// What is to be done about each of the wanted services, if all of them can be had.
+    fn check(&self, wanted: &[WantedService<'_>]) -> Result<Vec<Change>, Refused> {
         let mut keys = BTreeSet::new();
-        let mut specs = Vec::with_capacity(wanted.len());
+        let mut changes = Vec::with_capacity(wanted.len());
         for (index, service) in wanted.iter().enumerate() {
             let refused = |error| Refused { service: index, server: None, error };
-            let spec = check_service(service.spec.clone()).map_err(refused)?;
+            let spec = check_service(service.spec.clone().into_owned()).map_err(refused)?;
             if !keys.insert(spec.key) {
                 return Err(refused(ControlError::ServiceExists));
+            }
+            let present = self.control.services.find(&spec.key);
+            if present.is_some_and(|slot| self.is_as_wanted(slot, &spec, service)) {
+                changes.push(Change::Nothing);
+                continue;
             }
             self.check_servers(&spec.key, &service.servers).map_err(|(server, error)| Refused {
                 service: index,
@@ -193,12 +191,26 @@ impl Director {
                 error,
             })?;
             self.check_scheduler(&spec, &service.servers).map_err(refused)?;
-            specs.push(spec);
+            changes.push(Change::To(spec));
         }
-        Ok(specs)
+        Ok(changes)
     }
 
-    fn check_servers(&self, key: &ServiceKey, servers: &[WantedServer]) -> Result<(), (usize, ControlError)> {
+    /// True if a service and its servers are what is wanted, and so cannot be refused.
+    fn is_as_wanted(&self, slot: u32, spec: &ServiceSpec, wanted: &WantedService<'_>) -> bool {
+        let service = self.control.services.get(slot);
+        // As many, each of them wanted, and no two at one address: then none is wanted twice.
+        if service.list.len() != wanted.servers.len() || !is_same_service(&service.spec, spec) {
+            return false;
+        }
+        let mut finder = Finder::new(&wanted.servers);
+        service.list.iter().all(|&server| {
+            let present = self.servers.spec(server);
+            finder.find(present.address).is_some_and(|place| is_same_server(present, &wanted.server(place, present)))
+        })
+    }
+
+    fn check_servers(&self, key: &ServiceKey, servers: &[ServerSpec]) -> Result<(), (usize, ControlError)> {
         let by_address = by_address(servers);
         let twice = by_address.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1).min();
         let mut present = self.addresses(key);
@@ -207,9 +219,9 @@ impl Director {
             if Some(index) == twice {
                 return Err((index, ControlError::ServerExists));
             }
-            self.check_server(key, &server.spec).map_err(|error| (index, error))?;
-            if present.binary_search(&server.spec.address).is_err() {
-                self.check_new_server(key, server.spec.address).map_err(|error| (index, error))?;
+            self.check_server(key, server).map_err(|error| (index, error))?;
+            if present.binary_search(&server.address).is_err() {
+                self.check_new_server(key, server.address).map_err(|error| (index, error))?;
             }
         }
         Ok(())
@@ -222,7 +234,7 @@ impl Director {
 
     /// The scheduler of a name has to exist, unless the service has one of that name; and another one than before must
     /// be able to work on the servers that stay.
-    fn check_scheduler(&self, spec: &ServiceSpec, servers: &[WantedServer]) -> Result<(), ControlError> {
+    fn check_scheduler(&self, spec: &ServiceSpec, servers: &[ServerSpec]) -> Result<(), ControlError> {
         let present = self.control.services.find(&spec.key).map(|slot| self.control.services.get(slot));
         if spec.scheduler == NO_SCHEDULER || present.is_some_and(|service| *service.scheduler_name() == spec.scheduler)
         {
@@ -230,16 +242,16 @@ impl Director {
         }
         let kind = SchedulerKind::from_name(&spec.scheduler).ok_or(ControlError::NoSuchScheduler)?;
         let Some(service) = present else { return Ok(()) };
-        let wanted = by_address(servers);
-        let stays = |server: &&u32| find(&wanted, self.servers.spec(**server).address).is_some();
+        let mut finder = Finder::new(servers);
+        let stays = |server: &&u32| finder.find(self.servers.spec(**server).address).is_some();
         let list: Vec<u32> = service.list.iter().filter(stays).copied().collect();
         let pool = Pool::new(&list, &self.servers, spec.flags, spec.key.family());
         let started = kind.build(0, self.scheduler_tunables()).start(&pool, self.now);
         started.map_err(|_| ControlError::TooManyServers)
     }
 
-    fn remove_unwanted(&mut self, wanted: &[ServiceSpec], applied: &mut Applied) {
-        let keys: BTreeSet<&ServiceKey> = wanted.iter().map(|spec| &spec.key).collect();
+    fn remove_unwanted(&mut self, wanted: &[WantedService<'_>], applied: &mut Applied) {
+        let keys: BTreeSet<ServiceKey> = wanted.iter().map(|service| plain_key(service.spec.key)).collect();
         for slot in self.control.services.slots() {
             let service = self.control.services.get(slot);
             let (id, key) = (service.id, *service.key());
@@ -257,15 +269,15 @@ impl Director {
         &mut self,
         slot: u32,
         spec: ServiceSpec,
-        servers: &[WantedServer],
+        wanted: &WantedService<'_>,
         applied: &mut Applied,
     ) -> Result<(), ControlError> {
         let key = spec.key;
-        let wanted = by_address(servers);
-        let mut is_there = alloc::vec![false; servers.len()];
+        let mut finder = Finder::new(&wanted.servers);
+        let mut is_there = alloc::vec![false; wanted.servers.len()];
         for position in (0..self.control.services.get(slot).list.len()).rev() {
             let address = self.servers.spec(self.control.services.get(slot).list[position]).address;
-            match find(&wanted, address) {
+            match finder.find(address) {
                 Some(index) => is_there[index] = true,
                 None => {
                     self.take_server_out(slot, position);
@@ -281,11 +293,8 @@ impl Director {
         }
         for position in 0..self.control.services.get(slot).list.len() {
             let present = *self.servers.spec(self.control.services.get(slot).list[position]);
-            let Some(server) = find(&wanted, present.address).map(|index| &servers[index]) else { continue };
-            let mut spec = server.spec;
-            if server.keeps_thresholds {
-                (spec.upper, spec.lower) = (present.upper, present.lower);
-            }
+            let Some(place) = finder.find(present.address) else { continue };
+            let spec = wanted.server(place, &present);
             if is_same_server(&present, &spec) {
                 applied.servers_unchanged += 1;
             } else {
@@ -293,47 +302,93 @@ impl Director {
                 applied.servers_changed.push((key, spec.address));
             }
         }
-        let new = servers.iter().zip(is_there).filter(|(_, is_there)| !is_there).map(|(server, _)| server);
+        let new = wanted.servers.iter().zip(is_there).filter(|(_, is_there)| !is_there).map(|(server, _)| server);
         self.add_servers(slot, new, applied)
     }
 
     fn build(
         &mut self,
         spec: ServiceSpec,
-        servers: &[WantedServer],
+        wanted: &WantedService<'_>,
         applied: &mut Applied,
     ) -> Result<(), ControlError> {
         let key = spec.key;
         let id = self.add_service(spec)?;
         applied.services_added.push(key);
-        self.add_servers(id.slot, servers.iter(), applied)
+        self.add_servers(id.slot, wanted.servers.iter(), applied)
     }
 
     fn add_servers<'a>(
         &mut self,
         slot: u32,
-        servers: impl Iterator<Item = &'a WantedServer>,
+        servers: impl Iterator<Item = &'a ServerSpec>,
         applied: &mut Applied,
     ) -> Result<(), ControlError> {
         let key = *self.control.services.get(slot).key();
         for server in servers {
-            self.insert_server(slot, server.spec)?;
-            applied.servers_added.push((key, server.spec.address));
+            self.insert_server(slot, *server)?;
+            applied.servers_added.push((key, server.address));
         }
         Ok(())
     }
 }
 
+/// What is to be done about a service.
+enum Change {
+    Nothing,
+    /// It and its servers are to become what is wanted, or to be made.
+    To(ServiceSpec),
+}
+
+/// Finds servers by address: mostly beside the one that was found last, since lists that are compared have the same order, or
+/// the opposite one.
+struct Finder<'a> {
+    servers: &'a [ServerSpec],
+    latest: Option<usize>,
+    /// All of them, sorted, as soon as that is needed.
+    sorted: Vec<(SocketAddr, usize)>,
+}
+
+impl<'a> Finder<'a> {
+    const fn new(servers: &'a [ServerSpec]) -> Self {
+        Self { servers, latest: None, sorted: Vec::new() }
+    }
+
+    fn find(&mut self, address: SocketAddr) -> Option<usize> {
+        let likely = match self.latest {
+            Some(place) => [place.wrapping_add(1), place.wrapping_sub(1)],
+            None => [0, self.servers.len().wrapping_sub(1)],
+        };
+        let is_it = |&place: &usize| self.servers.get(place).is_some_and(|server| server.address == address);
+        let found = likely.into_iter().find(is_it).or_else(|| self.search(address));
+        self.latest = found.or(self.latest);
+        found
+    }
+
+    fn search(&mut self, address: SocketAddr) -> Option<usize> {
+        if self.sorted.is_empty() {
+            self.sorted = by_address(self.servers);
+        }
+        let at = self.sorted.binary_search_by_key(&address, |&(address, _)| address).ok()?;
+        self.sorted.get(at).map(|&(_, place)| place)
+    }
+}
+
 /// The addresses of servers, sorted, each with its place.
-fn by_address(servers: &[WantedServer]) -> Vec<(SocketAddr, usize)> {
-    let mut sorted: Vec<_> = servers.iter().enumerate().map(|(index, server)| (server.spec.address, index)).collect();
+fn by_address(servers: &[ServerSpec]) -> Vec<(SocketAddr, usize)> {
+    let mut sorted: Vec<_> = servers.iter().enumerate().map(|(place, server)| (server.address, place)).collect();
     sorted.sort_unstable();
     sorted
 }
 
-fn find(sorted: &[(SocketAddr, usize)], address: SocketAddr) -> Option<usize> {
-    let at = sorted.binary_search_by_key(&address, |&(address, _)| address).ok()?;
-    sorted.get(at).map(|&(_, index)| index)
+/// Servers without what no packet shows of their addresses.
+fn plainly(servers: &[ServerSpec]) -> Cow<'_, [ServerSpec]> {
+    let of = |server: &ServerSpec| ServerSpec { address: plain(server.address), ..*server };
+    if servers.iter().all(|server| server.address == plain(server.address)) {
+        Cow::Borrowed(servers)
+    } else {
+        Cow::Owned(servers.iter().map(of).collect())
+    }
 }
 
 /// The same as far as it matters: a mask counts with persistence only, and flags as far as they have names.

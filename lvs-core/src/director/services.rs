@@ -566,7 +566,7 @@ pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
 }
 
-fn plain_key(key: ServiceKey) -> ServiceKey {
+pub(super) fn plain_key(key: ServiceKey) -> ServiceKey {
     match key {
         ServiceKey::Address { protocol, address } => ServiceKey::Address { protocol, address: plain(address) },
         ServiceKey::Mark { .. } => key,

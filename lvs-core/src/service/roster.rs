@@ -75,11 +75,13 @@ impl<K: Copy + Eq + Hash> Roster<K> {
 
 /// One more or one less of something.
 pub(super) fn count_one<K: Eq + Hash>(counts: &mut HashMap<K, u32, HashKey>, key: K, added: bool) {
-    let count = counts.get(&key).copied().unwrap_or(0);
-    match if added { count.saturating_add(1) } else { count.saturating_sub(1) } {
-        0 => counts.remove(&key),
-        count => counts.insert(key, count),
-    };
+    match (counts.get_mut(&key), added) {
+        (Some(count), true) => *count = count.saturating_add(1),
+        (Some(count), false) if *count > 1 => *count -= 1,
+        (Some(_), false) => _ = counts.remove(&key),
+        (None, true) => _ = counts.insert(key, 1),
+        (None, false) => {}
+    }
 }
 
 #[cfg(test)]

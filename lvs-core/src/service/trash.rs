@@ -46,12 +46,15 @@ impl Trash {
     /// Is a server of this address there that once belonged to a service of this key?
     pub(crate) fn has(&self, key: &ServiceKey, address: SocketAddr, servers: &Servers) -> bool {
         let is_it = |&place: &u32| is(self.slots[place as usize], key, address, servers);
-        self.places.find(hash(&self.hash, key, address), is_it).is_some()
+        !self.is_empty() && self.places.find(hash(&self.hash, key, address), is_it).is_some()
     }
 
     /// Takes it out.
     pub(crate) fn take(&mut self, key: &ServiceKey, address: SocketAddr, servers: &Servers) -> Option<u32> {
         let Self { slots, places, hash: secret } = self;
+        if places.is_empty() {
+            return None;
+        }
         let is_it = |&place: &u32| is(slots[place as usize], key, address, servers);
         let place = places.find_entry(hash(secret, key, address), is_it).ok()?.remove().0;
         Some(core::mem::replace(&mut slots[place as usize], GONE))
