@@ -1,12 +1,12 @@
 //! Many packets in one call: arrays in, arrays out.
 //!
-//! Packets are copied into rows with room around each, processed there while other threads of the interpreter run, and put one
-//! behind the other. What was said of them stays in a `Batch`, in the form that lvs-core gave it; arrays and objects are made of it
-//! when somebody asks.
+//! Packets are copied into rows with room around each and processed there while other threads of the interpreter run. They stay
+//! there with what was said of them, in a `Batch`, in the form that lvs-core gave it; arrays and objects are made of it when somebody
+//! asks. The memory of a batch that is gone serves the next one.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lvs_core::{Instant, Meta, Packet, ServerId, Verdict};
 use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
@@ -16,15 +16,17 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyTuple
 
 use crate::convert::{direction_name, instant, kind, meta, method_name, value_error};
 use crate::director::{Director, State};
-use crate::verdicts::verdict;
+use crate::verdicts::Verdicts;
 
-/// Packets that lvs-core works on together.
-const BURST: usize = 64;
+/// So many packets are copied before they are processed.
+const SOME: usize = 64;
 /// From so many packets on, other threads run meanwhile.
 const LONG: usize = 16;
 const HEADROOM: usize = Packet::HEADROOM;
-/// For what helpers add, and so that a row has a whole block behind each packet.
+/// For what helpers add.
 const TAILROOM: usize = 64;
+/// Rows begin and end where blocks of memory do.
+const LINE: usize = 64;
 
 /// What a director said of many packets: arrays over all of them, and verdicts one by one.
 ///
@@ -33,19 +35,61 @@ const TAILROOM: usize = 64;
 #[pyclass(frozen, sequence, module = "lvs")]
 #[derive(Debug)]
 pub(crate) struct Batch {
-    data: Vec<u8>,
-    places: Vec<Place>,
-    verdicts: Vec<Verdict>,
-    /// The servers of forwarded packets, by the numbers in `places`.
-    servers: Vec<SocketAddr>,
+    parts: Parts,
+    /// Where they go in the end.
+    spare: Spare,
 }
 
-/// Where a packet lies, and the number of its server, -1 for none.
-#[derive(Clone, Copy, Debug)]
+/// What a batch consists of.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    /// What was handed in, where it has to be copied before others run.
+    staged: Vec<u8>,
+    rows: Vec<u8>,
+    /// Of each packet; there may be more of them, and of verdicts, left from another batch.
+    places: Vec<Place>,
+    verdicts: Vec<Verdict>,
+    count: usize,
+    servers: Servers,
+}
+
+/// Where a packet lies in the rows, and the number of its server, -1 for none.
+#[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    offset: u32,
+    start: u32,
     length: u32,
     server: i32,
+}
+
+/// The parts of a batch that is gone, for the next one: fresh memory would cost more than all the rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spare(Arc<Mutex<Option<Parts>>>);
+
+impl Spare {
+    /// More than that is given back.
+    const MOST: usize = 4 << 20;
+
+    /// Gives it back at once.
+    pub(crate) fn clear(&self) {
+        drop(self.take());
+    }
+
+    fn take(&self) -> Parts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    fn keep(&self, mut parts: Parts) {
+        if parts.staged.capacity() + parts.rows.capacity() <= Self::MOST {
+            parts.servers.forget();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.spare.keep(std::mem::take(&mut self.parts));
+    }
 }
 
 #[pymethods]
@@ -79,25 +123,29 @@ impl Director {
         checksum: &str,
         from_host: bool,
     ) -> PyResult<Batch> {
-        let handed = Handed::new(packets, lengths, offsets, now, mark, meta(0, hook, checksum, from_host)?)?;
+        let ordinary = meta(0, hook, checksum, from_host)?;
+        let handed = Handed::new(&self.spare, packets, lengths, offsets, now, mark, ordinary)?;
         let is_short = handed.layout.count() < LONG;
         let work = |state: &mut State| process(state, handed);
-        if is_short { self.with(py, work) } else { self.with_others_running(py, work) }
+        let parts = if is_short { self.with(py, work) } else { self.with_others_running(py, work) }?;
+        Ok(Batch::of(parts, &self.spare))
     }
 }
 
 /// What a batch is made of: packets, times, and what the host knows of each.
 pub(crate) struct Handed<'a> {
-    bytes: Cow<'a, [u8]>,
+    /// The bytes that packets lie in, unless they were copied into the parts.
+    bytes: Option<&'a [u8]>,
     layout: Layout,
     times: Each<Instant>,
     metas: Each<Meta>,
-    /// Room for the packets as they will be.
-    data: Vec<u8>,
+    /// With room for the packets.
+    parts: Parts,
 }
 
 impl<'a> Handed<'a> {
     pub(crate) fn new(
+        spare: &Spare,
         packets: &'a Bound<'_, PyAny>,
         lengths: Option<&Bound<'_, PyAny>>,
         offsets: Option<&Bound<'_, PyAny>>,
@@ -105,12 +153,10 @@ impl<'a> Handed<'a> {
         mark: Option<&Bound<'_, PyAny>>,
         ordinary: Meta,
     ) -> PyResult<Self> {
-        let (bytes, layout) = flat(packets, lengths, offsets)?;
+        let mut parts = spare.take();
+        let (bytes, layout) = flat(packets, lengths, offsets, &mut parts.staged)?;
         let count = layout.count();
-        let room = layout.size() + count * HEADROOM;
-        fits(room)?;
-        let mut data = Vec::new();
-        data.try_reserve_exact(room).map_err(|_| PyMemoryError::new_err(()))?;
+        parts.make_room(count, layout.room())?;
         // An array of one number would count as a number, too.
         let is_number = now.is_instance_of::<PyFloat>() || now.len().is_err();
         let times = match now.extract::<f64>() {
@@ -131,7 +177,7 @@ impl<'a> Handed<'a> {
                 }
             },
         };
-        Ok(Self { bytes, layout, times, metas, data })
+        Ok(Self { bytes, layout, times, metas, parts })
     }
 }
 
@@ -179,57 +225,63 @@ impl Layout {
         }
     }
 
-    /// Bytes of all packets.
-    fn size(&self) -> usize {
+    /// Bytes of all rows.
+    fn room(&self) -> usize {
         match self {
-            Self::Rows { count, length, .. } => count * length,
-            Self::Places(places) => places.iter().map(|(_, length)| length).sum(),
+            Self::Rows { count, length, .. } => count.saturating_mul(row(*length)),
+            Self::Places(places) => places.iter().map(|(_, length)| row(*length)).sum(),
         }
-    }
-
-    /// Bytes of the longest packet.
-    fn longest(&self) -> usize {
-        match self {
-            Self::Rows { length, .. } => *length,
-            Self::Places(places) => places.iter().map(|(_, length)| *length).max().unwrap_or(0),
-        }
-    }
-
-    #[inline]
-    fn packet<'a>(&self, bytes: &'a [u8], number: usize) -> &'a [u8] {
-        let (offset, length) = match self {
-            Self::Rows { stride, length, .. } => (number * stride, *length),
-            Self::Places(places) => places[number],
-        };
-        &bytes[offset..][..length]
     }
 }
 
-/// Burst by burst, in rows with room around each packet: what is copied is processed while it is in the nearest cache.
-pub(crate) fn process(processor: &mut impl Processor, handed: Handed<'_>) -> Batch {
-    let Handed { bytes, layout, times, metas, mut data } = handed;
-    let count = layout.count();
-    let row = HEADROOM + layout.longest() + TAILROOM;
-    let mut rows = vec![0; row * count.min(BURST)];
-    let (mut places, mut verdicts) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let mut servers = Servers::default();
-    let mut said = [Verdict::Pass(lvs_core::PassReason::NoService); BURST];
-    let same_meta = [metas.first(); BURST];
-    for first in (0..count).step_by(BURST) {
-        let some = BURST.min(count - first);
-        let mut free = rows.chunks_exact_mut(row).take(some).enumerate();
-        let mut packets: [Packet<'_>; BURST] = std::array::from_fn(|_| match free.next() {
-            Some((number, row)) => {
-                let packet = layout.packet(&bytes, first + number);
-                copy(packet, &mut row[HEADROOM..]);
-                Packet::new(row, HEADROOM, packet.len()).expect("a row is longer than its packet")
-            }
-            None => Packet::whole(&mut []),
-        });
-        let (packets, said) = (&mut packets[..some], &mut said[..some]);
+/// Bytes of a row for a packet of so many.
+const fn row(length: usize) -> usize {
+    HEADROOM + length.next_multiple_of(LINE) + TAILROOM
+}
+
+impl Parts {
+    /// Makes room for so many packets in rows of so many bytes.
+    fn make_room(&mut self, count: usize, room: usize) -> PyResult<()> {
+        fits(room)?;
+        // A line more, so that the first row can begin at a line.
+        grow(&mut self.rows, room + LINE, 0)?;
+        grow(&mut self.places, count, Place::default())?;
+        grow(&mut self.verdicts, count, Verdict::Pass(lvs_core::PassReason::NoService))?;
+        self.count = count;
+        Ok(())
+    }
+}
+
+fn grow<T: Clone>(all: &mut Vec<T>, count: usize, blank: T) -> PyResult<()> {
+    let more = count.saturating_sub(all.len());
+    if more > 0 {
+        all.try_reserve(more).map_err(|_| PyMemoryError::new_err(()))?;
+        all.resize(count, blank);
+    }
+    Ok(())
+}
+
+/// Some packets after the other: what is copied is processed while it is in the nearest cache.
+pub(crate) fn process(processor: &mut impl Processor, handed: Handed<'_>) -> Parts {
+    let Handed { bytes, layout, times, metas, mut parts } = handed;
+    let Parts { staged, rows, places, verdicts, count, servers } = &mut parts;
+    let bytes = bytes.unwrap_or(staged);
+    let same_meta = [metas.first(); SOME];
+    let mut begin = rows.as_ptr().align_offset(LINE).min(LINE);
+    let mut free = &mut rows[begin..];
+    let mut packets = Vec::with_capacity(SOME.min(*count));
+    let (mut places, mut verdicts) = (&mut places[..*count], &mut verdicts[..*count]);
+    for first in (0..*count).step_by(SOME) {
+        let (some, said);
+        (some, places) = places.split_at_mut(SOME.min(places.len()));
+        (said, verdicts) = verdicts.split_at_mut(some.len());
+        let rows = layout.rows(first, some, &mut begin);
+        let (rows, rest) = free.split_at_mut(rows);
+        free = rest;
+        layout.packets(bytes, first, rows, some, &mut packets);
         match (&times, &metas) {
-            (Each::One(now), Each::One(_)) => processor.burst(*now, packets, &same_meta, said),
-            (Each::One(now), Each::Own(metas)) => processor.burst(*now, packets, &metas[first..], said),
+            (Each::One(now), Each::One(_)) => processor.burst(*now, &mut packets, &same_meta, said),
+            (Each::One(now), Each::Own(metas)) => processor.burst(*now, &mut packets, &metas[first..], said),
             (Each::Own(times), _) => {
                 for (n, packet) in packets.iter_mut().enumerate() {
                     let (packet, said) = (std::slice::from_mut(packet), std::slice::from_mut(&mut said[n]));
@@ -237,47 +289,97 @@ pub(crate) fn process(processor: &mut impl Processor, handed: Handed<'_>) -> Bat
                 }
             }
         }
-        for (packet, verdict) in packets.iter().zip(&*said) {
-            let server = match verdict {
+        for ((place, packet), verdict) in some.iter_mut().zip(&packets).zip(said) {
+            place.start += packet.offset() as u32;
+            place.length = packet.len() as u32;
+            place.server = match verdict {
                 Verdict::Forward(out) => out.server.map_or(-1, |id| servers.number(processor, id)),
                 _ => -1,
             };
-            places.push(Place { offset: data.len() as u32, length: packet.len() as u32, server });
-            append(packet.bytes(), &mut data);
         }
-        verdicts.extend_from_slice(said);
+        packets.clear();
     }
-    Batch { data, places, verdicts, servers: servers.addresses }
+    parts
 }
 
-/// Copies a packet to the beginning of a place that is long enough. Most are short: blocks of a size that the compiler
-/// knows are faster than asking how many bytes there are.
-#[inline]
+impl Layout {
+    /// Says where the rows of some packets begin, and how many bytes they take.
+    fn rows(&self, first: usize, places: &mut [Place], begin: &mut usize) -> usize {
+        let before = *begin;
+        for (number, place) in places.iter_mut().enumerate() {
+            place.start = *begin as u32;
+            *begin += match self {
+                Self::Rows { length, .. } => row(*length),
+                Self::Places(places) => row(places[first + number].1),
+            };
+        }
+        *begin - before
+    }
+
+    /// Copies some packets into their rows.
+    fn packets<'a>(
+        &self,
+        bytes: &[u8],
+        first: usize,
+        rows: &'a mut [u8],
+        places: &[Place],
+        packets: &mut Vec<Packet<'a>>,
+    ) {
+        match self {
+            Self::Rows { stride, length, .. } => {
+                let bytes = bytes[first * stride..].chunks_exact(*stride);
+                let rows = rows.chunks_exact_mut(row(*length)).zip(bytes);
+                packets.extend(rows.map(|(row, bytes)| placed_in(row, &bytes[..*length])));
+            }
+            Self::Places(lie) => {
+                let mut free = rows;
+                for (offset, length) in &lie[first..][..places.len()] {
+                    let (row, rest) = free.split_at_mut(row(*length));
+                    free = rest;
+                    packets.push(placed_in(row, &bytes[*offset..][..*length]));
+                }
+            }
+        }
+    }
+}
+
+/// A copy of a packet in its row.
+#[inline(always)]
+fn placed_in<'a>(row: &'a mut [u8], packet: &[u8]) -> Packet<'a> {
+    copy(packet, &mut row[HEADROOM..]);
+    Packet::new(row, HEADROOM, packet.len()).expect("a row is longer than its packet")
+}
+
+/// Copies a packet to the beginning of a place. Most are short: two pieces of a size that the compiler knows, which may
+/// overlap, are faster than asking how many bytes there are.
+#[inline(always)]
 fn copy(packet: &[u8], place: &mut [u8]) {
-    let (blocks, rest) = packet.as_chunks::<64>();
-    let (places, last) = place.as_chunks_mut::<64>();
-    places.iter_mut().zip(blocks).for_each(|(place, block)| *place = *block);
-    if !rest.is_empty() {
-        let behind = if blocks.len() < places.len() { places[blocks.len()].as_mut_slice() } else { last };
-        behind[..rest.len()].copy_from_slice(rest);
+    let place = &mut place[..packet.len()];
+    match packet.len() {
+        32..=64 => copy_ends::<32>(packet, place),
+        65..=128 => copy_ends::<64>(packet, place),
+        _ => place.copy_from_slice(packet),
     }
 }
 
-/// The same behind what is there.
-#[inline]
-fn append(packet: &[u8], data: &mut Vec<u8>) {
-    let (blocks, rest) = packet.as_chunks::<64>();
-    blocks.iter().for_each(|block| data.extend_from_slice(block));
-    if !rest.is_empty() {
-        data.extend_from_slice(rest);
+/// Copies what has at least `N` bytes, and at most twice as many.
+#[inline(always)]
+fn copy_ends<const N: usize>(packet: &[u8], place: &mut [u8]) {
+    let (Some(first), Some(last)) = (packet.first_chunk::<N>(), packet.last_chunk::<N>()) else { return };
+    if let Some(place) = place.first_chunk_mut::<N>() {
+        *place = *first;
+    }
+    if let Some(place) = place.last_chunk_mut::<N>() {
+        *place = *last;
     }
 }
 
 /// Servers by numbers of a batch's own: those of the ids' places, as far as they came up.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Servers {
     addresses: Vec<SocketAddr>,
-    /// The number of each id's place, if it has one.
+    ids: Vec<ServerId>,
+    /// The number of each id's place, if it has one; -1 for none.
     numbers: Vec<i32>,
 }
 
@@ -298,45 +400,56 @@ impl Servers {
         }
         let number = self.addresses.len() as i32;
         self.addresses.push(address);
+        self.ids.push(id);
         self.numbers[id.index()] = number;
         number
+    }
+
+    fn forget(&mut self) {
+        self.addresses.clear();
+        for id in self.ids.drain(..) {
+            self.numbers[id.index()] = -1;
+        }
     }
 }
 
 // What is handed in.
 
-/// The bytes that packets lie in, and where they lie.
+/// The bytes that packets lie in, unless they were copied to `staged`, and where they lie.
 fn flat<'a>(
     packets: &'a Bound<'_, PyAny>,
     lengths: Option<&Bound<'_, PyAny>>,
     offsets: Option<&Bound<'_, PyAny>>,
-) -> PyResult<(Cow<'a, [u8]>, Layout)> {
+    staged: &mut Vec<u8>,
+) -> PyResult<(Option<&'a [u8]>, Layout)> {
     let py = packets.py();
     if let Ok(bytes) = packets.cast::<PyBytes>() {
         let bytes = bytes.as_bytes();
-        return Ok((Cow::Borrowed(bytes), placed(bytes.len(), lengths, offsets)?));
+        return Ok((Some(bytes), placed(bytes.len(), lengths, offsets)?));
     }
     match PyUntypedBuffer::get(packets) {
         Ok(buffer) => {
             let buffer = buffer
                 .into_typed::<u8>()
                 .map_err(|_| PyTypeError::new_err("packets must be a buffer of bytes (of the format B, or uint8)"))?;
-            let (bytes, shape) = (buffer.to_vec(py)?, buffer.shape().to_vec());
+            let (size, shape) = (buffer.item_count(), buffer.shape());
             let layout = match shape[..] {
-                [_] => placed(bytes.len(), lengths, offsets)?,
+                [_] => placed(size, lengths, offsets)?,
                 [count, stride] if offsets.is_none() => in_rows(count, stride, lengths)?,
                 [_, _] => return Err(value_error(String::from("packets in rows have no offsets"))),
                 _ => return Err(value_error(String::from("packets must be a buffer of one or two dimensions"))),
             };
-            Ok((Cow::Owned(bytes), layout))
+            grow(staged, size, 0)?;
+            buffer.copy_to_slice(py, &mut staged[..size])?;
+            Ok((None, layout))
         }
-        Err(_) if lengths.is_none() && offsets.is_none() => listed(packets),
+        Err(_) if lengths.is_none() && offsets.is_none() => listed(packets, staged),
         Err(_) => Err(PyTypeError::new_err(format!("packets must be a buffer of bytes, not {}", kind(packets)))),
     }
 }
 
 /// A sequence of packets, put one behind the other.
-fn listed<'a>(packets: &Bound<'_, PyAny>) -> PyResult<(Cow<'a, [u8]>, Layout)> {
+fn listed<'a>(packets: &Bound<'_, PyAny>, staged: &mut Vec<u8>) -> PyResult<(Option<&'a [u8]>, Layout)> {
     let wrong = || {
         PyTypeError::new_err(format!(
             "packets must be a buffer of bytes or a sequence of packets, not {}",
@@ -346,18 +459,23 @@ fn listed<'a>(packets: &Bound<'_, PyAny>) -> PyResult<(Cow<'a, [u8]>, Layout)> {
     if packets.is_instance_of::<pyo3::types::PyString>() {
         return Err(wrong());
     }
-    let (mut bytes, mut places) = (Vec::new(), Vec::new());
+    staged.clear();
+    let mut places = Vec::new();
     for packet in packets.try_iter().map_err(|_| wrong())? {
         let packet = packet?;
         let packet = crate::packets::bytes_of(&packet)?;
-        places.push((bytes.len(), packet.len()));
-        bytes.extend_from_slice(&packet);
+        places.push((staged.len(), packet.len()));
+        staged.extend_from_slice(&packet);
     }
-    Ok((Cow::Owned(bytes), Layout::Places(places)))
+    Ok((None, Layout::Places(places)))
 }
 
 /// Rows are whole packets, or have lengths.
 fn in_rows(count: usize, stride: usize, lengths: Option<&Bound<'_, PyAny>>) -> PyResult<Layout> {
+    if stride == 0 {
+        fits(count.saturating_mul(row(0)))?;
+        return Ok(Layout::Places(vec![(0, 0); count]));
+    }
     let Some(lengths) = lengths else { return Ok(Layout::Rows { count, stride, length: stride }) };
     let long = |length: usize| value_error(format!("a packet of {length} bytes in a row of {stride}"));
     if let Ok(length) = lengths.extract::<usize>() {
@@ -490,52 +608,63 @@ impl Batch {
     /// What was said of each packet, uint8: 0 pass, 1 forward, 2 reply, 3 drop.
     #[getter]
     fn verdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        let codes: Vec<u8> = self.verdicts.iter().map(code).collect();
-        PyMemoryView::from(&PyBytes::new(py, &codes))
+        column(py, self.said().iter().map(|verdict| [code(verdict)]))
     }
 
     /// The number of the reason among those of its verdict, in the order of PassReason, ReplyReason or DropReason from 1
     /// on, uint8; 0 for a packet that is forwarded.
     #[getter]
     fn reason<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        let numbers: Vec<u8> = self.verdicts.iter().map(|verdict| reason(verdict).0).collect();
-        PyMemoryView::from(&PyBytes::new(py, &numbers))
+        column(py, self.said().iter().map(|verdict| [reason(verdict).0]))
     }
 
     /// Which of servers is at the other end of each packet, int32; -1 for none.
     #[getter]
     fn server<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        array(py, "i", self.places.iter().flat_map(|place| place.server.to_ne_bytes()))
+        of_format(column(py, self.places().iter().map(|place| place.server.to_ne_bytes()))?, "i")
     }
 
     /// Where each packet begins in data, in bytes, uint32.
     #[getter]
     fn offset<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        array(py, "I", self.places.iter().flat_map(|place| place.offset.to_ne_bytes()))
+        let mut end = 0;
+        let offsets = self.places().iter().map(|place| {
+            end += place.length;
+            (end - place.length).to_ne_bytes()
+        });
+        of_format(column(py, offsets)?, "I")
     }
 
     /// How long each packet is now, in bytes, uint32.
     #[getter]
     fn length<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        array(py, "I", self.places.iter().flat_map(|place| place.length.to_ne_bytes()))
+        of_format(column(py, self.places().iter().map(|place| place.length.to_ne_bytes()))?, "I")
     }
 
     /// The packets as they are now, one behind the other: packet i is data[offset[i]:offset[i] + length[i]].
     #[getter]
-    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.data)
+    fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let size = self.places().iter().map(|place| place.length as usize).sum();
+        PyBytes::new_with(py, size, |mut free| {
+            for place in self.places() {
+                let (packet, rest) = free.split_at_mut(place.length as usize);
+                packet.copy_from_slice(self.bytes(place));
+                free = rest;
+            }
+            Ok(())
+        })
     }
 
     /// The addresses and ports of the servers that server tells the numbers of.
     #[getter]
     fn servers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, self.servers.iter().map(ToString::to_string))
+        PyTuple::new(py, self.parts.servers.addresses.iter().map(ToString::to_string))
     }
 
     /// The packets as they are now, one by one.
     #[getter]
     fn packets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.places.iter().map(|place| PyBytes::new(py, self.bytes(place))))
+        PyList::new(py, self.places().iter().map(|place| PyBytes::new(py, self.bytes(place))))
     }
 
     /// Return columns by name, each a list with an item for every packet: verdict, reason, next_hop, direction, method,
@@ -549,7 +678,7 @@ impl Batch {
         };
         let server = |place: &Place| self.server_of(place).map(|address| address.to_string());
         let all = PyDict::new(py);
-        let each = || self.verdicts.iter();
+        let each = || self.said().iter();
         all.set_item("verdict", each().map(|said| NAMES[usize::from(code(said))]).collect::<Vec<_>>())?;
         all.set_item("reason", each().map(|said| reason(said).1).collect::<Vec<_>>())?;
         all.set_item("next_hop", each().map(next_hop).collect::<Vec<_>>())?;
@@ -558,19 +687,19 @@ impl Batch {
             each().map(|said| out(said).map(|out| direction_name(out.direction))).collect::<Vec<_>>(),
         )?;
         all.set_item("method", each().map(|said| out(said).map(|out| method_name(out.method))).collect::<Vec<_>>())?;
-        all.set_item("server", self.places.iter().map(server).collect::<Vec<_>>())?;
-        all.set_item("length", self.places.iter().map(|place| place.length).collect::<Vec<_>>())?;
+        all.set_item("server", self.places().iter().map(server).collect::<Vec<_>>())?;
+        all.set_item("length", self.places().iter().map(|place| place.length).collect::<Vec<_>>())?;
         Ok(all)
     }
 
     const fn __len__(&self) -> usize {
-        self.places.len()
+        self.parts.count
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, number: isize) -> PyResult<Bound<'py, PyAny>> {
-        let count = self.places.len() as isize;
+        let count = self.parts.count as isize;
         let number = if number < 0 { number + count } else { number };
-        let there = usize::try_from(number).ok().and_then(|number| self.said(py, number));
+        let there = usize::try_from(number).ok().and_then(|number| self.verdict_on(py, number));
         there.unwrap_or_else(|| Err(PyIndexError::new_err("there is no such packet in the batch")))
     }
 
@@ -579,25 +708,38 @@ impl Batch {
     }
 
     fn __repr__(&self) -> String {
-        let number = |wanted| self.verdicts.iter().filter(|verdict| code(verdict) == wanted).count();
+        let number = |wanted| self.said().iter().filter(|verdict| code(verdict) == wanted).count();
         let [pass, forward, reply, drop] = [0, 1, 2, 3].map(number);
-        format!("<lvs.Batch of {}: {forward} forward, {pass} pass, {reply} reply, {drop} drop>", self.places.len())
+        format!("<lvs.Batch of {}: {forward} forward, {pass} pass, {reply} reply, {drop} drop>", self.parts.count)
     }
 }
 
 impl Batch {
+    pub(crate) fn of(parts: Parts, spare: &Spare) -> Self {
+        Self { parts, spare: spare.clone() }
+    }
+
+    fn places(&self) -> &[Place] {
+        &self.parts.places[..self.parts.count]
+    }
+
+    fn said(&self) -> &[Verdict] {
+        &self.parts.verdicts[..self.parts.count]
+    }
+
     /// The verdict on a packet, if there is one of this number.
-    fn said<'py>(&self, py: Python<'py>, number: usize) -> Option<PyResult<Bound<'py, PyAny>>> {
-        let place = self.places.get(number)?;
-        Some(verdict(py, self.verdicts[number], self.bytes(place), self.server_of(place)))
+    fn verdict_on<'py>(&self, py: Python<'py>, number: usize) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let place = self.places().get(number)?;
+        let said = self.parts.verdicts[number];
+        Some(Verdicts::default().of(py, said, self.bytes(place), self.server_of(place)))
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {
-        &self.data[place.offset as usize..][..place.length as usize]
+        &self.parts.rows[place.start as usize..][..place.length as usize]
     }
 
     fn server_of(&self, place: &Place) -> Option<SocketAddr> {
-        usize::try_from(place.server).ok().map(|number| self.servers[number])
+        usize::try_from(place.server).ok().map(|number| self.parts.servers.addresses[number])
     }
 }
 
@@ -616,12 +758,22 @@ impl BatchIterator {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> Option<PyResult<Bound<'py, PyAny>>> {
-        self.batch.get().said(py, self.next.fetch_add(1, Ordering::Relaxed))
+        self.batch.get().verdict_on(py, self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// An array of numbers of a format.
-fn array<'py>(py: Python<'py>, format: &str, bytes: impl Iterator<Item = u8>) -> PyResult<Bound<'py, PyAny>> {
-    let bytes: Vec<u8> = bytes.collect();
-    PyMemoryView::from(&PyBytes::new(py, &bytes))?.call_method1("cast", (format,))
+/// An array of the bytes of each packet's number.
+fn column<const N: usize>(
+    py: Python<'_>,
+    numbers: impl ExactSizeIterator<Item = [u8; N]>,
+) -> PyResult<Bound<'_, PyMemoryView>> {
+    let bytes = PyBytes::new_with(py, numbers.len() * N, |all| {
+        all.as_chunks_mut::<N>().0.iter_mut().zip(numbers).for_each(|(place, number)| *place = number);
+        Ok(())
+    })?;
+    PyMemoryView::from(&bytes)
+}
+
+fn of_format<'py>(bytes: Bound<'py, PyMemoryView>, format: &str) -> PyResult<Bound<'py, PyAny>> {
+    bytes.call_method1("cast", (format,))
 }

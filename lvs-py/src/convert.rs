@@ -2,7 +2,7 @@
 //!
 //! Many forms are taken, one is given back: texts such as `192.0.2.10:80` and `TCP 192.0.2.10:80`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use lvs_core::{
@@ -137,6 +137,69 @@ pub(crate) fn netmask(object: &Bound<'_, PyAny>) -> PyResult<Netmask> {
     match object.extract::<Address>()?.0 {
         IpAddr::V4(mask) => Ok(Netmask::V4(mask)),
         IpAddr::V6(_) => Err(value_error(String::from("an IPv6 netmask is a prefix length, an int"))),
+    }
+}
+
+// Texts.
+
+/// An address as a text.
+pub(crate) fn ip_text(py: Python<'_>, address: IpAddr) -> Bound<'_, PyString> {
+    match address {
+        IpAddr::V4(address) => {
+            let mut short = Short::default();
+            short.v4(address);
+            short.text(py)
+        }
+        IpAddr::V6(_) => PyString::new(py, &address.to_string()),
+    }
+}
+
+/// An address and a port as a text.
+pub(crate) fn endpoint_text(py: Python<'_>, endpoint: SocketAddr) -> Bound<'_, PyString> {
+    match endpoint {
+        SocketAddr::V4(of) => {
+            let mut short = Short::default();
+            short.v4(*of.ip());
+            short.put(b':');
+            short.number(of.port());
+            short.text(py)
+        }
+        SocketAddr::V6(_) => PyString::new(py, &endpoint.to_string()),
+    }
+}
+
+/// A text of an IPv4 address, written by hand: people look at the next hop of every packet, and the usual way takes
+/// several times as long as the packet.
+#[derive(Default)]
+struct Short {
+    bytes: [u8; "255.255.255.255:65535".len()],
+    length: usize,
+}
+
+impl Short {
+    fn put(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn number(&mut self, number: u16) {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.put(b'0' + (number % 10) as u8);
+    }
+
+    fn v4(&mut self, address: Ipv4Addr) {
+        for (place, octet) in address.octets().into_iter().enumerate() {
+            if place > 0 {
+                self.put(b'.');
+            }
+            self.number(u16::from(octet));
+        }
+    }
+
+    fn text<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, str::from_utf8(&self.bytes[..self.length]).unwrap_or_default())
     }
 }
 

@@ -5,7 +5,7 @@
 //! `capture` and `testing` are beside it. The documentation that Python users see is in these files; `python/lvs` has
 //! the rest of the package.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod batch;
 mod capture;
@@ -16,9 +16,11 @@ mod errors;
 mod measure;
 mod packets;
 mod records;
+mod reuse;
 mod scheduler;
 mod shared;
 mod testing;
+mod turn;
 mod verdicts;
 
 #[pyo3::pymodule]

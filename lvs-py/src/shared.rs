@@ -10,13 +10,13 @@ use lvs_core::{Event, Instant, Listing, Meta, Packet, ServerId, Verdict};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::batch::{Batch, Handed, Processor, process};
+use crate::batch::{Batch, Handed, Processor, Spare, process};
 use crate::convert::{Address, instant, meta, seconds};
 use crate::director::{BUDGET, HEADROOM, HostWords, State, TAILROOM, configured, random, reason_counts};
 use crate::errors::Error;
 use crate::packets::bytes_of;
 use crate::records::Classes;
-use crate::verdicts::verdict;
+use crate::verdicts::Verdicts;
 
 /// A director for several threads, which work in it at the same time: connections are spread over shards.
 ///
@@ -30,6 +30,7 @@ use crate::verdicts::verdict;
 pub(crate) struct SharedDirector {
     /// `None` once it is closed.
     director: RwLock<Option<Arc<lvs_core::SharedDirector>>>,
+    spare: Spare,
     /// The seed of its random choices.
     #[pyo3(get)]
     seed: u64,
@@ -78,12 +79,13 @@ impl SharedDirector {
         let sizes = [connections, events, fragments, engine_templates];
         let director = lvs_core::SharedDirector::new(configured(seed, sizes, host)?, shards).map_err(Error::Config)?;
         let shards = director.shards();
-        Ok(Self { director: RwLock::new(Some(Arc::new(director))), seed, shards })
+        Ok(Self { director: RwLock::new(Some(Arc::new(director))), spare: Spare::default(), seed, shards })
     }
 
     /// Free the memory, once calls that are under way have ended. Every later call but this one raises ClosedError.
     fn close(&self) {
         drop(self.director.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.spare.clear();
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -121,7 +123,7 @@ impl SharedDirector {
         let said = py.detach(|| director.process(now, &mut packet, meta));
         let server = if let Verdict::Forward(out) = said { out.server } else { None };
         let server = server.and_then(|id| director.server(id)).map(|server| server.spec.address);
-        verdict(py, said, packet.bytes(), server)
+        Verdicts::default().of(py, said, packet.bytes(), server)
     }
 
     /// Decide on many packets, in order, at a shard: as Director.process_batch. Other threads run meanwhile, in here too.
@@ -143,9 +145,10 @@ impl SharedDirector {
         checksum: &str,
         from_host: bool,
     ) -> PyResult<Batch> {
-        let handed = Handed::new(packets, lengths, offsets, now, mark, meta(0, hook, checksum, from_host)?)?;
+        let ordinary = meta(0, hook, checksum, from_host)?;
+        let handed = Handed::new(&self.spare, packets, lengths, offsets, now, mark, ordinary)?;
         let (director, shard) = (self.open()?, self.shard(shard)?);
-        Ok(py.detach(|| process(&mut AtShard { director: &director, shard }, handed)))
+        Ok(Batch::of(py.detach(|| process(&mut AtShard { director: &director, shard }, handed)), &self.spare))
     }
 
     /// Return the shard that a packet's flow belongs to, replies of NAT servers included.

@@ -4,13 +4,15 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 
 use lvs_core::{ConnId, Direction, Method};
-use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+use pyo3::{IntoPyObjectExt, PyClass, intern};
 
-use crate::convert::{Address, Endpoint, direction, direction_name, method, method_name};
+use crate::convert::{Address, Endpoint, direction, direction_name, endpoint_text, ip_text, method, method_name};
+use crate::reuse::Reused;
 
 /// A reason: lvs-core's, or what a user wrote.
 type Reason = Cow<'static, str>;
@@ -20,15 +22,19 @@ type Reason = Cow<'static, str>;
 /// Patterns match it as Forward(packet, next_hop).
 #[pyclass(frozen, module = "lvs")]
 #[derive(Debug)]
-pub(crate) struct Forward {
-    /// The packet to send, from its IP header on.
-    #[pyo3(get)]
-    pub(crate) packet: Py<PyBytes>,
-    pub(crate) next_hop: IpAddr,
-    pub(crate) direction: Direction,
-    pub(crate) method: Method,
-    pub(crate) server: Option<SocketAddr>,
-    pub(crate) connection: Option<ConnId>,
+pub(crate) struct Forward(Reused<Sent>);
+
+/// What there is to know of a packet that is sent on.
+#[derive(Debug)]
+struct Sent {
+    packet: Vec<u8>,
+    /// The packet for Python, once somebody has asked.
+    made: OnceLock<Py<PyBytes>>,
+    next_hop: IpAddr,
+    direction: Direction,
+    method: Method,
+    server: Option<SocketAddr>,
+    connection: Option<ConnId>,
 }
 
 #[pymethods]
@@ -40,6 +46,7 @@ impl Forward {
     #[new]
     #[pyo3(signature = (packet, next_hop, direction, method, server = None, connection = None))]
     fn new(
+        py: Python<'_>,
         packet: Py<PyBytes>,
         next_hop: Address,
         direction: &str,
@@ -49,74 +56,89 @@ impl Forward {
     ) -> PyResult<Self> {
         let (direction, method) = (self::direction(direction)?, self::method(method)?);
         let (server, connection) = (server.map(|server| server.0), connection.map(connection_id));
-        Ok(Self { packet, next_hop: next_hop.0, direction, method, server, connection })
+        let (bytes, made) = (packet.as_bytes(py).to_vec(), OnceLock::from(packet));
+        Ok(Self(Reused::new(Sent { packet: bytes, made, next_hop: next_hop.0, direction, method, server, connection })))
+    }
+
+    /// The packet to send, from its IP header on.
+    #[getter]
+    fn packet(&self, py: Python<'_>) -> Py<PyBytes> {
+        self.0.made.get_or_init(|| PyBytes::new(py, &self.0.packet).unbind()).clone_ref(py)
     }
 
     /// The address to send it to: the real server, or the client for a reply.
     #[getter]
-    fn next_hop(&self) -> String {
-        self.next_hop.to_string()
+    fn next_hop<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        ip_text(py, self.0.next_hop)
     }
 
     /// to-server or to-client.
     #[getter]
-    fn direction(&self) -> &'static str {
-        direction_name(self.direction)
+    fn direction<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        match self.0.direction {
+            Direction::ToServer => intern!(py, "to-server"),
+            Direction::ToClient => intern!(py, "to-client"),
+        }
     }
 
     /// How it was rewritten: nat, dr or tun.
     #[getter]
-    fn method(&self) -> &'static str {
-        method_name(self.method)
+    fn method<'py>(&self, py: Python<'py>) -> &Bound<'py, PyString> {
+        match self.0.method {
+            Method::Nat => intern!(py, "nat"),
+            Method::Dr => intern!(py, "dr"),
+            Method::Tun => intern!(py, "tun"),
+        }
     }
 
     /// Address and port of the real server at the other end; None where there is none.
     #[getter]
-    fn server(&self) -> Option<String> {
-        self.server.map(|server| server.to_string())
+    fn server<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.0.server.map(|server| endpoint_text(py, server))
     }
 
     /// The id of the connection it belongs to, for Director.connection; None for one-packet scheduling, which keeps none.
     #[getter]
     fn connection(&self) -> Option<u64> {
-        self.connection.map(connection_number)
+        self.0.connection.map(connection_number)
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let Ok(other) = other.cast::<Self>() else { return Ok(py.NotImplemented()) };
-        (self.key(py) == other.get().key(py)).into_py_any(py)
+        (self.key() == other.get().key()).into_py_any(py)
     }
 
-    fn __hash__(&self, py: Python<'_>) -> u64 {
-        hash(&self.key(py))
+    fn __hash__(&self) -> u64 {
+        hash(&self.key())
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> Reduced<'py, ForwardFields> {
         let this = slf.get();
-        let packet = this.packet.clone_ref(slf.py());
-        (
-            slf.get_type().into_any(),
-            (packet, this.next_hop(), this.direction(), this.method(), this.server(), this.connection()),
-        )
+        let Sent { next_hop, direction, method, server, .. } = &*this.0;
+        let (direction, method) = (direction_name(*direction), method_name(*method));
+        let server = server.map(|server| server.to_string());
+        let fields = (this.packet(slf.py()), next_hop.to_string(), direction, method, server, this.connection());
+        (slf.get_type().into_any(), fields)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let server = self.server().map_or_else(|| String::from("None"), |server| format!("'{server}'"));
+        let server = self.0.server.map_or_else(|| String::from("None"), |server| format!("'{server}'"));
         let connection = self.connection().map_or_else(|| String::from("None"), |id| id.to_string());
         Ok(format!(
             "Forward(packet={}, next_hop='{}', direction='{}', method='{}', server={server}, \
              connection={connection})",
-            self.packet.bind(py).repr()?,
-            self.next_hop,
-            self.direction(),
-            self.method(),
+            self.packet(py).bind(py).repr()?,
+            self.0.next_hop,
+            direction_name(self.0.direction),
+            method_name(self.0.method),
         ))
     }
 }
 
 impl Forward {
-    fn key<'a>(&'a self, py: Python<'a>) -> ForwardKey<'a> {
-        (self.packet.as_bytes(py), self.next_hop, self.direction, self.method, self.server, self.connection)
+    fn key(&self) -> ForwardKey<'_> {
+        let Sent { packet, next_hop, direction, method, server, connection, .. } = &*self.0;
+        (packet, *next_hop, *direction, *method, *server, *connection)
     }
 }
 
@@ -146,8 +168,8 @@ impl Reply {
 
     /// The sender of the packet that drew it.
     #[getter]
-    fn next_hop(&self) -> String {
-        self.next_hop.to_string()
+    fn next_hop<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        ip_text(py, self.next_hop)
     }
 
     /// Why: one of ReplyReason, such as no-destination.
@@ -167,7 +189,10 @@ impl Reply {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> Reduced<'py, (Py<PyBytes>, String, String)> {
         let this = slf.get();
-        (slf.get_type().into_any(), (this.packet.clone_ref(slf.py()), this.next_hop(), this.reason.to_string()))
+        (
+            slf.get_type().into_any(),
+            (this.packet.clone_ref(slf.py()), this.next_hop.to_string(), this.reason.to_string()),
+        )
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -258,26 +283,99 @@ type ForwardKey<'a> = (&'a [u8], IpAddr, Direction, Method, Option<SocketAddr>, 
 /// What pickle keeps of a verdict: its class, and what to call that with.
 type Reduced<'py, T> = (Bound<'py, PyAny>, T);
 
-/// One of the four, of a packet as it is after `lvs_core` was at it.
-pub(crate) fn verdict<'py>(
-    py: Python<'py>,
-    verdict: lvs_core::Verdict,
-    packet: &[u8],
-    server: Option<SocketAddr>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let packet = || PyBytes::new(py, packet).unbind();
-    match verdict {
-        lvs_core::Verdict::Forward(out) => {
-            let lvs_core::Forward { next_hop, direction, method, connection, .. } = out;
-            Forward { packet: packet(), next_hop, direction, method, server, connection }.into_bound_py_any(py)
+/// Makes verdicts, and keeps some of them: making an object takes longer than most of the work on a packet.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    /// The last two that were sent on: a caller still has the one when it asks for the next.
+    sent: [Option<Py<Forward>>; 2],
+    oldest: usize,
+    /// By the numbers of their reasons.
+    passed: Vec<Option<Py<Pass>>>,
+    dropped: Vec<Option<Py<Drop>>>,
+}
+
+impl Verdicts {
+    /// One of the four, of a packet as it is after `lvs_core` was at it.
+    #[inline]
+    pub(crate) fn of<'py>(
+        &mut self,
+        py: Python<'py>,
+        verdict: lvs_core::Verdict,
+        packet: &[u8],
+        server: Option<SocketAddr>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match verdict {
+            lvs_core::Verdict::Forward(out) => self.forward(py, packet, out, server),
+            lvs_core::Verdict::Reply(reply) => {
+                let reason = Cow::Borrowed(reply.reason.name());
+                let packet = PyBytes::new(py, packet).unbind();
+                Reply { packet, next_hop: reply.next_hop, reason }.into_bound_py_any(py)
+            }
+            lvs_core::Verdict::Pass(reason) => {
+                let new = || Pass { reason: Cow::Borrowed(reason.name()) };
+                kept(py, &mut self.passed, reason as usize, new)
+            }
+            lvs_core::Verdict::Drop(reason) => {
+                let new = || Drop { reason: Cow::Borrowed(reason.name()) };
+                kept(py, &mut self.dropped, reason as usize, new)
+            }
         }
-        lvs_core::Verdict::Reply(reply) => {
-            let reason = Cow::Borrowed(reply.reason.name());
-            Reply { packet: packet(), next_hop: reply.next_hop, reason }.into_bound_py_any(py)
-        }
-        lvs_core::Verdict::Pass(reason) => Pass { reason: Cow::Borrowed(reason.name()) }.into_bound_py_any(py),
-        lvs_core::Verdict::Drop(reason) => Drop { reason: Cow::Borrowed(reason.name()) }.into_bound_py_any(py),
     }
+
+    #[inline]
+    fn forward<'py>(
+        &mut self,
+        py: Python<'py>,
+        packet: &[u8],
+        out: lvs_core::Forward,
+        server: Option<SocketAddr>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let lvs_core::Forward { next_hop, direction, method, connection, .. } = out;
+        for kept in self.sent.iter_mut().flatten() {
+            let changed = Reused::change(
+                py,
+                kept,
+                |forward| &forward.0,
+                |sent| {
+                    sent.packet.clear();
+                    sent.packet.extend_from_slice(packet);
+                    drop(sent.made.take());
+                    (sent.next_hop, sent.direction, sent.method) = (next_hop, direction, method);
+                    (sent.connection, sent.server) = (connection, server);
+                },
+            );
+            if changed {
+                return Ok(kept.clone_ref(py).into_bound(py).into_any());
+            }
+        }
+        let (packet, made) = (packet.to_vec(), OnceLock::new());
+        let sent = Sent { packet, made, next_hop, direction, method, server, connection };
+        let new = Bound::new(py, Forward(Reused::new(sent)))?;
+        self.sent[self.oldest] = Some(new.clone().unbind());
+        self.oldest = 1 - self.oldest;
+        Ok(new.into_any())
+    }
+}
+
+/// What is kept of a number, or it is made.
+#[inline]
+fn kept<'py, T>(
+    py: Python<'py>,
+    all: &mut Vec<Option<Py<T>>>,
+    number: usize,
+    new: impl FnOnce() -> T,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Into<PyClassInitializer<T>>,
+{
+    if all.len() <= number {
+        all.resize_with(number + 1, || None);
+    }
+    let object = match &all[number] {
+        Some(object) => object.clone_ref(py),
+        None => all[number].insert(Py::new(py, new())?).clone_ref(py),
+    };
+    Ok(object.into_bound(py).into_any())
 }
 
 /// A connection's id as a number.

@@ -117,6 +117,38 @@ def test_numpy_arrays_go_in_and_come_out():
     assert (arrays["length"] == [len(packet) for packet in batch.packets]).all()
 
 
+def test_a_batch_that_somebody_has_never_changes():
+    """The memory of a batch that is gone serves the next one, with nothing of it to be seen."""
+    packets = traffic(300)
+    parts = [packets[:100], packets[100:130], packets[130:], [], packets[:5]]
+    with new() as one, new() as many:
+        expected = [[one.process(packet, now=5) for packet in part] for part in parts]
+        kept = [many.process_batch(part, now=5) for part in parts]
+    with new() as again:
+        for part, verdicts in zip(parts, expected):
+            assert list(again.process_batch(part, now=5)) == verdicts
+    assert [list(batch) for batch in kept] == expected
+    assert [len(batch.servers) for batch in kept] == [len({getattr(v, "server", None) for v in e} - {None}) for e in expected]
+    with lvs.SharedDirector(seed=7, tunnel_source_v4="192.0.2.10") as shared:
+        shared.load(RULES)
+        first = [repr(v) for v in shared.process_batch(packets, now=5)]
+        assert [len(shared.process_batch(part, now=5)) for part in parts] == [len(part) for part in parts]
+        assert len(first) == 300
+
+
+def test_rows_of_nothing_are_packets_of_nothing():
+    numpy = pytest.importorskip("numpy")
+    with new() as director:
+        batch = director.process_batch(numpy.zeros((3, 0), dtype=numpy.uint8), now=0)
+        assert list(batch) == [lvs.Drop("not-ip")] * 3 and batch.data == b""
+        assert len(director.process_batch(numpy.zeros((0, 40), dtype=numpy.uint8), now=0)) == 0
+        for shape in [(1 << 40, 0), (1 << 62, 0)]:
+            with pytest.raises((ValueError, MemoryError)):
+                director.process_batch(numpy.zeros(shape, dtype=numpy.uint8), now=0)
+        with pytest.raises((ValueError, MemoryError)):
+            director.process_batch(numpy.broadcast_to(numpy.uint8(69), (1 << 50, 40)), now=0)
+
+
 def test_pandas_takes_the_columns():
     pandas = pytest.importorskip("pandas")
     with new() as director:

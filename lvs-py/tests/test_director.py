@@ -78,6 +78,25 @@ def test_a_packet_may_come_in_anything_that_has_bytes(director):
     assert kinds[1] == SYN, "what is handed in stays as it is"
 
 
+@pytest.mark.parametrize("kept", [1, 2, 3, 5])
+def test_a_verdict_that_somebody_has_never_changes(director, kept):
+    """Verdicts that nobody has any more are used again: those that are kept must not be among them."""
+    packets = [segment(f"198.51.100.9:{port}", "192.0.2.10:80") for port in range(1000, 1030)]
+    with lvs.Director(seed=7) as other:
+        other.load(director.save())
+        texts = [repr(other.process(packet, now=0.0)) for packet in packets]
+    verdicts = {}
+    for number, packet in enumerate(packets):
+        verdict = director.process(packet, now=0.0)
+        assert repr(verdict) == texts[number]
+        if number % kept == 0:
+            verdicts[number] = verdict
+    director.close()
+    assert {number: repr(verdict) for number, verdict in verdicts.items()} == {n: texts[n] for n in verdicts}
+    assert len({verdict.packet for verdict in verdicts.values()}) == len(verdicts) == -(-30 // kept)
+    assert all(verdict.packet is verdict.packet for verdict in verdicts.values())
+
+
 @pytest.mark.parametrize("packet", ["text", None, 7, [69, 0], memoryview(b"1234").cast("I")])
 def test_what_has_no_bytes_is_a_type_error(director, packet):
     with pytest.raises(TypeError, match="packet must be a bytes-like object, .*not " + type(packet).__name__):

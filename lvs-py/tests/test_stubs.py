@@ -44,7 +44,11 @@ def put(lines, node, doc):
     quoted = f'"""{doc}\n"""' if "\n" in doc else f'"""{doc}"""'
     new = textwrap.indent(quoted, indent, lambda line: line.strip()).splitlines()
     if not has_body:
-        lines[node.end_lineno : node.end_lineno] = new
+        # What stands there already is replaced.
+        old = node.end_lineno
+        while old < len(lines) and lines[old].lstrip().startswith('"""'):
+            old += 1
+        lines[node.end_lineno : old] = new
         return
     first = node.body[0]
     if isinstance(node, ast.ClassDef):

@@ -84,21 +84,7 @@ class Director:
     """
     seed: Final[int]
     """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
     capacity: Final[int]
-    """How many connections and templates there is room for."""
-    """How many connections and templates there is room for."""
-    """How many connections and templates there is room for."""
-    """How many connections and templates there is room for."""
-    """How many connections and templates there is room for."""
-    """How many connections and templates there is room for."""
-    """How many connections and templates there is room for."""
     """How many connections and templates there is room for."""
     def __new__(
         cls,
@@ -477,11 +463,7 @@ class SharedDirector:
     """
     seed: Final[int]
     """The seed of its random choices."""
-    """The seed of its random choices."""
-    """The seed of its random choices."""
     shards: Final[int]
-    """How many shards there are."""
-    """How many shards there are."""
     """How many shards there are."""
     def __new__(
         cls,

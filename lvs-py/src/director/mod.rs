@@ -9,19 +9,19 @@ mod views;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lvs_core::{Config, Packet, Path, ServerId};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
 
+use crate::batch::Spare;
 use crate::convert::{Address, admission, instant, kernel, meta};
 use crate::errors::Error;
 use crate::packets::bytes_of;
 use crate::records::Classes;
 use crate::scheduler::Raised;
-use crate::verdicts::verdict;
+use crate::turn::{NoTurn, Turn, Turns};
+use crate::verdicts::Verdicts;
 
 pub(crate) use operate::server_of;
 pub(crate) use views::reason_counts;
@@ -56,11 +56,13 @@ pub(crate) const BUDGET: usize = 1 << 16;
 #[derive(Debug)]
 pub(crate) struct Director {
     /// `None` once it is closed.
-    state: Mutex<Option<State>>,
+    state: Turns<Option<State>>,
+    is_closed: AtomicBool,
     /// The thread that is inside while Python may be called there, by its number.
     inside: AtomicU64,
     /// What schedulers written in Python have raised.
     raised: Raised,
+    pub(crate) spare: Spare,
     /// The seed of its random choices.
     #[pyo3(get)]
     seed: u64,
@@ -75,6 +77,7 @@ pub(crate) struct State {
     pub(crate) director: lvs_core::Director,
     /// Where one packet is worked on.
     scratch: Vec<u8>,
+    verdicts: Verdicts,
     /// Addresses of servers by the place of their ids: an id never names another address.
     names: Vec<Option<(ServerId, SocketAddr)>>,
     /// Which service a server was drained from: an event tells of it when it may have left it.
@@ -121,15 +124,25 @@ impl Director {
         };
         let config = configured(seed, [connections, events, fragments, engine_templates], host)?;
         let director = lvs_core::Director::new(config).map_err(Error::Config)?;
-        let (scratch, names, drained) = (Vec::new(), Vec::new(), Vec::new());
-        let state = State { director, scratch, names, drained, calls_python: false };
-        let (inside, raised) = (AtomicU64::new(0), Raised::default());
-        Ok(Self { state: Mutex::new(Some(state)), inside, raised, seed, capacity: connections })
+        let (scratch, verdicts) = (Vec::new(), Verdicts::default());
+        let (names, drained) = (Vec::new(), Vec::new());
+        let state = State { director, scratch, verdicts, names, drained, calls_python: false };
+        Ok(Self {
+            state: Turns::new(Some(state)),
+            is_closed: AtomicBool::new(false),
+            inside: AtomicU64::new(0),
+            raised: Raised::default(),
+            spare: Spare::default(),
+            seed,
+            capacity: connections,
+        })
     }
 
     /// Free the memory. Every later call but this one raises ClosedError.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.lock(py)?.take();
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.spare.clear();
         // Schedulers may have something to say when they go: by then the lock is free.
         drop(state);
         Ok(())
@@ -137,8 +150,8 @@ impl Director {
 
     /// Whether it is closed.
     #[getter]
-    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.lock(py)?.is_none())
+    fn closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -151,9 +164,9 @@ impl Director {
         self.close(py)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let state = if self.closed(py)? { " (closed)" } else { "" };
-        Ok(format!("<lvs.Director seed={} connections={}{state}>", self.seed, self.capacity))
+    fn __repr__(&self) -> String {
+        let state = if self.closed() { " (closed)" } else { "" };
+        format!("<lvs.Director seed={} connections={}{state}>", self.seed, self.capacity)
     }
 
     /// Decide on a packet that begins with its IP header, at a moment in seconds.
@@ -182,16 +195,16 @@ impl Director {
         let (now, meta) = (instant(now)?, meta(mark, hook, checksum, from_host)?);
         let bytes = bytes_of(packet)?;
         let mut state = self.enter(py)?;
-        let State { director, scratch, names, .. } = &mut *state;
+        let State { director, scratch, verdicts, names, .. } = &mut *state;
         let mut packet = placed(scratch, &bytes);
         let decided = director.process(now, &mut packet, meta);
         let server = match decided {
             lvs_core::Verdict::Forward(out) => out.server.and_then(|id| address(director, names, id)),
             _ => None,
         };
-        let answer = verdict(py, decided, packet.bytes(), server);
+        let answer = verdicts.of(py, decided, packet.bytes(), server)?;
         state.leave()?;
-        answer
+        Ok(answer)
     }
 
     /// Say where a packet would go at a moment and why, changing nothing. Arguments are those of process.
@@ -244,27 +257,29 @@ impl Director {
         self.raised.clone()
     }
 
-    #[inline]
-    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<Inside<'_>> {
-        let guard = self.lock(py)?;
-        let Some(state) = &*guard else { return Err(Error::Closed.into()) };
+    #[inline(always)]
+    pub(crate) fn enter<'a>(&'a self, py: Python<'a>) -> PyResult<Inside<'a>> {
+        let turn = self.lock(py)?;
+        let Some(state) = &*turn else { return Err(Error::Closed.into()) };
         let calls_python = state.calls_python;
         if calls_python {
             self.inside.store(this_thread(), Ordering::Relaxed);
         }
-        Ok(Inside { guard, director: self, calls_python })
+        Ok(Inside { turn, director: self, calls_python })
     }
 
     /// Waits for its turn. The interpreter is released while it waits: who is inside may need it for a scheduler.
-    #[inline]
-    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Option<State>>> {
-        match self.state.try_lock() {
-            Ok(guard) => Ok(guard),
-            Err(TryLockError::Poisoned(_)) => Err(Error::Broken.into()),
-            Err(TryLockError::WouldBlock) if self.inside.load(Ordering::Relaxed) == this_thread() => {
-                Err(Error::Reentered.into())
-            }
-            Err(TryLockError::WouldBlock) => self.state.lock_py_attached(py).map_err(|_| Error::Broken.into()),
+    #[inline(always)]
+    fn lock<'a>(&'a self, py: Python<'a>) -> PyResult<Turn<'a, Option<State>>> {
+        self.state.take(py).or_else(|why| self.later(py, why))
+    }
+
+    #[cold]
+    fn later<'a>(&'a self, py: Python<'a>, why: NoTurn) -> PyResult<Turn<'a, Option<State>>> {
+        match why {
+            NoTurn::Taken if self.inside.load(Ordering::Relaxed) == this_thread() => Err(Error::Reentered.into()),
+            NoTurn::Taken => self.state.wait(py).map_err(|_| Error::Broken.into()),
+            NoTurn::Broken => Err(Error::Broken.into()),
         }
     }
 }
@@ -272,14 +287,14 @@ impl Director {
 /// A thread's turn in a director that is open.
 #[derive(Debug)]
 pub(crate) struct Inside<'a> {
-    guard: MutexGuard<'a, Option<State>>,
+    turn: Turn<'a, Option<State>>,
     director: &'a Director,
     calls_python: bool,
 }
 
 impl Inside<'_> {
     /// Ends the turn, with what schedulers have raised in it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(self) -> PyResult<()> {
         let raised = if self.calls_python { self.director.raised.take() } else { None };
         raised.map_or(Ok(()), Err)
@@ -289,14 +304,16 @@ impl Inside<'_> {
 impl Deref for Inside<'_> {
     type Target = State;
 
+    #[inline]
     fn deref(&self) -> &State {
-        self.guard.as_ref().expect("a turn begins only where there is something inside")
+        self.turn.as_ref().expect("a turn begins only where there is something inside")
     }
 }
 
 impl DerefMut for Inside<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut State {
-        self.guard.as_mut().expect("a turn begins only where there is something inside")
+        self.turn.as_mut().expect("a turn begins only where there is something inside")
     }
 }
 

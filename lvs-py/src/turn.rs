@@ -1,0 +1,161 @@
+//! Whose turn it is: a lock that costs next to nothing as long as nobody else wants it.
+//!
+//! Threads of Python hold the interpreter's own lock wherever a turn begins or ends, so that a look and a store do for what
+//! takes two atomic exchanges elsewhere. An interpreter without that lock gets the exchanges.
+
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+const FREE: u8 = 0;
+const TAKEN: u8 = 1;
+/// Somebody panicked during a turn.
+const BROKEN: u8 = 2;
+
+/// Something that threads use in turn.
+pub(crate) struct Turns<T> {
+    /// Whoever has made it `TAKEN` has what is inside alone, until the turn ends.
+    state: AtomicU8,
+    inside: UnsafeCell<T>,
+    /// How many threads wait, and where.
+    waiting: AtomicUsize,
+    door: Mutex<()>,
+    opened: Condvar,
+}
+
+// SAFETY: as of a mutex: what is inside is used by one thread at a time, not always by the same one.
+unsafe impl<T: Send> Sync for Turns<T> {}
+
+/// Why a turn does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoTurn {
+    Taken,
+    Broken,
+}
+
+impl<T: Send> Turns<T> {
+    pub(crate) const fn new(inside: T) -> Self {
+        Self {
+            state: AtomicU8::new(FREE),
+            inside: UnsafeCell::new(inside),
+            waiting: AtomicUsize::new(0),
+            door: Mutex::new(()),
+            opened: Condvar::new(),
+        }
+    }
+
+    /// Begins a turn at once, or not at all.
+    #[inline(always)]
+    pub(crate) fn take<'a>(&'a self, py: Python<'a>) -> Result<Turn<'a, T>, NoTurn> {
+        match self.claim(py) {
+            FREE => {
+                // SAFETY: the state was free and is taken now, by this thread: no other turn begins before this one ends.
+                let inside = unsafe { &mut *self.inside.get() };
+                Ok(Turn { turns: self, inside, _attached: py })
+            }
+            TAKEN => Err(NoTurn::Taken),
+            _ => Err(NoTurn::Broken),
+        }
+    }
+
+    /// Waits for a turn. Others have the interpreter meanwhile: whoever is inside may need it to go on.
+    #[cold]
+    pub(crate) fn wait<'a>(&'a self, py: Python<'a>) -> Result<Turn<'a, T>, NoTurn> {
+        // Before each look: a turn that ends after it is told that somebody waits.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let turn = loop {
+            match self.take(py) {
+                Err(NoTurn::Taken) => py.detach(|| self.sleep()),
+                other => break other,
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        turn
+    }
+
+    fn sleep(&self) {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = |_: &mut ()| self.state.load(Ordering::SeqCst) == TAKEN;
+        drop(self.opened.wait_while(door, taken).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Takes a state that is free, and tells what it was.
+    #[inline]
+    fn claim(&self, _attached: Python<'_>) -> u8 {
+        if cfg!(Py_GIL_DISABLED) {
+            let seen = self.state.compare_exchange(FREE, TAKEN, Ordering::SeqCst, Ordering::SeqCst);
+            return seen.unwrap_or_else(|other| other);
+        }
+        // Nobody comes in between: they would have to be attached.
+        let before = self.state.load(Ordering::Acquire);
+        if before == FREE {
+            self.state.store(TAKEN, Ordering::Relaxed);
+        }
+        before
+    }
+
+    #[inline]
+    fn end(&self, state: u8) {
+        // With the interpreter's lock the order of this and the look that follows is that of the threads that hold it.
+        let order = if cfg!(Py_GIL_DISABLED) { Ordering::SeqCst } else { Ordering::Release };
+        self.state.store(state, order);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.open();
+        }
+    }
+
+    #[cold]
+    fn open(&self) {
+        // By then whoever waits has seen the new state, or sleeps.
+        drop(self.door.lock().unwrap_or_else(PoisonError::into_inner));
+        self.opened.notify_all();
+    }
+}
+
+impl<T> fmt::Debug for Turns<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// A turn: what is inside, for as long as it lasts. It begins and ends attached to the interpreter.
+pub(crate) struct Turn<'a, T: Send> {
+    turns: &'a Turns<T>,
+    inside: &'a mut T,
+    _attached: Python<'a>,
+}
+
+impl<T: Send> Deref for Turn<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.inside
+    }
+}
+
+impl<T: Send> DerefMut for Turn<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.inside
+    }
+}
+
+impl<T: Send> Drop for Turn<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.turns.end(if std::thread::panicking() { BROKEN } else { FREE });
+    }
+}
+
+impl<T: Send + fmt::Debug> fmt::Debug for Turn<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Turn").field(&self.inside).finish()
+    }
+}
