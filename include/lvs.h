@@ -64,16 +64,19 @@
 /* What ipvsadm takes if nothing is given: put a role. */
 #define LVS_DAEMON_INIT { sizeof(lvs_daemon), 0, LVS_ADDRESS_NONE, 0, 0, 0, "eth0" }
 /* A scheduler: put at least pick. */
-#define LVS_SCHEDULER_INIT { sizeof(lvs_scheduler), 0, NULL, NULL, NULL, NULL }
+#define LVS_SCHEDULER_INIT { sizeof(lvs_scheduler), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
-/* Flag of a connection: a persistence template. */
-#define LVS_CONNECTION_TEMPLATE 1
+/* First part of the version. */
+#define LVS_VERSION_MAJOR 0
 
-/* Flag of a connection: synchronisation brought it. */
-#define LVS_CONNECTION_SYNCED 2
+/* Second part of the version. */
+#define LVS_VERSION_MINOR 1
 
-/* No index: there is no such thing. */
-#define LVS_NONE UINT32_MAX
+/* Third part of the version. */
+#define LVS_VERSION_PATCH 0
+
+/* The version as one number, eight bits a part. */
+#define LVS_VERSION (((LVS_VERSION_MAJOR << 16) | (LVS_VERSION_MINOR << 8)) | LVS_VERSION_PATCH)
 
 /* Flag of a packet: its IPv4 header checksum was found right, so it is not looked at again. */
 #define LVS_PACKET_CHECKSUM_VERIFIED 1
@@ -90,13 +93,6 @@
 
 /* The verdict of lvs_director_explain where nobody can tell. */
 #define LVS_VERDICT_UNKNOWN 255
-
-/* Flag of a drain: clients whose persistence template names the server still reach it. */
-#define LVS_DRAIN_KEEP_TEMPLATES 1
-
-/* Flag of a drain: when it is drained, the server is removed from its service; at the deadline too, unless the rest is
- * kept. */
-#define LVS_DRAIN_THEN_REMOVE 2
 
 /* Protocol of a service: TCP. */
 #define LVS_PROTOCOL_TCP 6
@@ -126,17 +122,21 @@
  * directors of one configuration do not all begin at the same server. */
 #define LVS_SERVICE_BEGINS_ANYWHERE 1
 
-/* First part of the version. */
-#define LVS_VERSION_MAJOR 0
+/* Flag of a drain: clients whose persistence template names the server still reach it. */
+#define LVS_DRAIN_KEEP_TEMPLATES 1
 
-/* Second part of the version. */
-#define LVS_VERSION_MINOR 1
+/* Flag of a drain: when it is drained, the server is removed from its service; at the deadline too, unless the rest is
+ * kept. */
+#define LVS_DRAIN_THEN_REMOVE 2
 
-/* Third part of the version. */
-#define LVS_VERSION_PATCH 0
+/* Flag of a connection: a persistence template. */
+#define LVS_CONNECTION_TEMPLATE 1
 
-/* The version as one number, eight bits a part. */
-#define LVS_VERSION (((LVS_VERSION_MAJOR << 16) | (LVS_VERSION_MINOR << 8)) | LVS_VERSION_PATCH)
+/* Flag of a connection: synchronisation brought it. */
+#define LVS_CONNECTION_SYNCED 2
+
+/* No index: there is no such thing. */
+#define LVS_NONE UINT32_MAX
 
 /* What a call came to. */
 enum lvs_status
@@ -422,6 +422,16 @@ typedef enum lvs_gone {
   LVS_GONE_DROPPED = 6,
 } lvs_gone;
 
+/* What became of a service or a server. */
+typedef enum lvs_change_kind {
+  /* It is new. */
+  LVS_CHANGE_ADDED = 1,
+  /* Its description is another now. */
+  LVS_CHANGE_EDITED = 2,
+  /* It is gone. */
+  LVS_CHANGE_REMOVED = 3,
+} lvs_change_kind;
+
 /* A state of a TCP connection: its place in lvs_timeouts. */
 typedef enum lvs_tcp_state {
   /* Before the first packet. */
@@ -536,97 +546,6 @@ typedef struct lvs_director lvs_director;
 /* One load balancer for several threads: each call may be made by any thread at any time. */
 typedef struct lvs_shared lvs_shared;
 
-/* An address, and a port where one belongs to it. All bytes 0 is no address. */
-typedef struct lvs_address {
-  /* 4 or 6; 0 for none. */
-  uint8_t family;
-  /* 0. */
-  uint8_t reserved;
-  /* The port, as a number (not in network byte order); 0 for none. */
-  uint16_t port;
-  /* The first 4 or all 16 bytes, most significant first. The rest comes out as 0, and is not looked at on its way in. */
-  uint8_t bytes[16];
-} lvs_address;
-
-/* Names a connection of one director, as lvs_service_id does a service. */
-typedef struct lvs_connection_id {
-  /* Its place in the table, below the number of connections that the director has room for, or LVS_NONE. */
-  uint32_t index;
-  /* How often the place was taken before. */
-  uint32_t generation;
-} lvs_connection_id;
-
-/* Names a real server of one service of one director, as lvs_service_id does a service. */
-typedef struct lvs_server_id {
-  /* Its place among the servers, or LVS_NONE. */
-  uint32_t index;
-  /* How often the place was taken before. */
-  uint32_t generation;
-} lvs_server_id;
-
-/* A connection, or a persistence template. */
-typedef struct lvs_connection {
-  /* sizeof(lvs_connection), put there by the caller. */
-  uint32_t size;
-  /* The IP protocol number; 0 for a template that holds for every protocol of a firewall mark. */
-  uint8_t protocol;
-  /* LVS_CONNECTION_*. */
-  uint8_t flags;
-  /* 0. */
-  uint16_t reserved;
-  /* Its id. */
-  struct lvs_connection_id id;
-  /* The id of its real server; the index is LVS_NONE if it has none. */
-  struct lvs_server_id server_id;
-  /* The client; of a template, its network and port 0. */
-  struct lvs_address client;
-  /* The virtual address. For protocol 0 its first four bytes are the firewall mark. */
-  struct lvs_address target;
-  /* The real server. */
-  struct lvs_address server;
-  /* 0. */
-  uint32_t reserved2;
-  /* When it expires, unless a packet comes. */
-  uint64_t expires_ns;
-  /* How long it lives after each packet. */
-  uint64_t timeout_ns;
-  /* The state by the name that listings have for it, such as "ESTABLISHED". */
-  char state[16];
-} lvs_connection;
-
-/* Is told of one connection. Returns whether to go on. The record is there only as long as the call lasts. */
-typedef bool (*lvs_connection_visitor)(const struct lvs_connection *connection, void *user);
-
-/* Names a virtual service of one director, until it is removed; after that it finds nothing, even if another takes its
- * place. */
-typedef struct lvs_service_id {
-  /* Its place in the table: small, dense, reused after removal. Good as an array index. Or LVS_NONE. */
-  uint32_t index;
-  /* How often the place was taken before. */
-  uint32_t generation;
-} lvs_service_id;
-
-/* Which connections are ended: those that have everything in common with it that it names. Begin with LVS_FILTER_INIT,
- * which names nothing: all of them. */
-typedef struct lvs_filter {
-  /* sizeof(lvs_filter). */
-  uint32_t size;
-  /* The IP protocol number of one that is balanced, or 0. */
-  uint8_t protocol;
-  /* With a client: how many bits of its address count. */
-  uint8_t prefix;
-  /* 0. */
-  uint16_t reserved;
-  /* A server, which may have been removed from its service; or the index is LVS_NONE. */
-  struct lvs_server_id server;
-  /* A service, if no server is named: the servers that it has now; or the index is LVS_NONE. */
-  struct lvs_service_id service;
-  /* Clients of this network, or family 0. */
-  struct lvs_address client;
-  /* A state by the name that listings have for it, or empty. */
-  char state[16];
-} lvs_filter;
-
 /* The way from the host to a real server. Begin with LVS_PATH_INIT. */
 typedef struct lvs_path {
   /* The largest IP packet that gets through, in bytes. */
@@ -666,55 +585,6 @@ typedef struct lvs_config {
   struct lvs_path path;
 } lvs_config;
 
-/* What lvs_director_apply did. */
-typedef struct lvs_applied {
-  /* sizeof(lvs_applied), put there by the caller. */
-  uint32_t size;
-  /* Services that are new. */
-  uint32_t services_added;
-  /* Services whose description is another now. */
-  uint32_t services_changed;
-  /* Services that are gone. */
-  uint32_t services_removed;
-  /* Services whose description stayed. Their servers may have changed. */
-  uint32_t services_unchanged;
-  /* Servers that are new, those of new services included. */
-  uint32_t servers_added;
-  /* Servers whose description is another now. */
-  uint32_t servers_changed;
-  /* Servers that are gone, those of services that are gone included. */
-  uint32_t servers_removed;
-  /* Servers that stayed as they were. */
-  uint32_t servers_unchanged;
-} lvs_applied;
-
-/* Something that happened. */
-typedef struct lvs_event {
-  /* LVS_EVENT_*. Later versions may know more. */
-  uint8_t kind;
-  /* LVS_GONE_* with LVS_EVENT_GONE, else 0. */
-  uint8_t gone;
-  /* The IP protocol number of the connection, if the event is about one. */
-  uint8_t protocol;
-  /* LVS_CONNECTION_TEMPLATE for a template, else 0. */
-  uint8_t flags;
-  /* With LVS_EVENT_DRAIN_DEADLINE how many connections were left, with LVS_EVENT_DRAINED whether the server was
-   * removed; else 0. */
-  uint32_t count;
-  /* The server that the event is about, or that of the connection. */
-  struct lvs_server_id server_id;
-  /* The connection that the event is about. If it is gone, its id finds nothing any more. */
-  struct lvs_connection_id connection;
-  /* The client's end of the connection. */
-  struct lvs_address client;
-  /* The virtual end. */
-  struct lvs_address target;
-  /* The server's end. */
-  struct lvs_address server;
-  /* 0. */
-  uint32_t reserved;
-} lvs_event;
-
 /* Where a packet lies: length bytes from base + offset on, beginning with the IP header. It is rewritten there, and may
  * move and grow within capacity bytes from base on; 60 bytes in front of it are enough for every tunnel and ICMP error. */
 typedef struct lvs_packet {
@@ -724,7 +594,8 @@ typedef struct lvs_packet {
   uint32_t capacity;
   /* Where the packet begins. */
   uint32_t offset;
-  /* Bytes of the packet. */
+  /* Bytes of the packet. Bytes behind the end of the IP packet, such as padding of Ethernet, do no harm: what is
+   * rewritten goes without them. */
   uint32_t length;
   /* The firewall mark, 0 for none. */
   uint32_t mark;
@@ -733,6 +604,22 @@ typedef struct lvs_packet {
   /* 0. */
   uint32_t reserved;
 } lvs_packet;
+
+/* Names a real server of one service of one director, as lvs_service_id does a service. */
+typedef struct lvs_server_id {
+  /* Its place among the servers, or LVS_NONE. */
+  uint32_t index;
+  /* How often the place was taken before. */
+  uint32_t generation;
+} lvs_server_id;
+
+/* Names a connection of one director, as lvs_service_id does a service. */
+typedef struct lvs_connection_id {
+  /* Its place in the table, below the number of connections that the director has room for, or LVS_NONE. */
+  uint32_t index;
+  /* How often the place was taken before. */
+  uint32_t generation;
+} lvs_connection_id;
 
 /* What became of a packet. */
 typedef struct lvs_result {
@@ -752,11 +639,23 @@ typedef struct lvs_result {
   uint32_t next_hop_family;
   /* Where to send it: the first 4 or all 16 bytes, most significant first; the rest is 0. */
   uint8_t next_hop[16];
-  /* The real server, if it is forwarded. */
+  /* The real server, if it is forwarded to or from one; else the index is LVS_NONE. */
   struct lvs_server_id server;
-  /* The connection, if it is forwarded on one. */
+  /* The connection, if it is forwarded on one; else the index is LVS_NONE. */
   struct lvs_connection_id connection;
 } lvs_result;
+
+/* An address, and a port where one belongs to it. All bytes 0 is no address. */
+typedef struct lvs_address {
+  /* 4 or 6; 0 for none. */
+  uint8_t family;
+  /* 0. */
+  uint8_t reserved;
+  /* The port, as a number (not in network byte order); 0 for none. */
+  uint16_t port;
+  /* The first 4 or all 16 bytes, most significant first. The rest comes out as 0, and is not looked at on its way in. */
+  uint8_t bytes[16];
+} lvs_address;
 
 /* A virtual service, as ipvsadm -A describes it. Begin with LVS_SERVICE_INIT. What identifies it are mark and the family
  * of the address, or, where mark is 0, protocol and address. */
@@ -785,89 +684,14 @@ typedef struct lvs_service {
   char engine[16];
 } lvs_service;
 
-/* What a scheduler may know of the packet that opens a flow. */
-typedef struct lvs_new_flow {
-  /* When the packet came. */
-  uint64_t now_ns;
-  /* The client, port 0 if the protocol has none. */
-  struct lvs_address client;
-  /* The address that the client wrote to, without its port. */
-  struct lvs_address target;
-  /* The IP protocol number. */
-  uint8_t protocol;
-  /* 0. */
-  uint8_t reserved[7];
-} lvs_new_flow;
-
-/* One real server, as a scheduler sees it. */
-typedef struct lvs_candidate {
-  /* Its id. */
-  struct lvs_server_id id;
-  /* Its address and port. */
-  struct lvs_address address;
-  /* The weight; 0 for none of the new flows. */
-  uint32_t weight;
-  /* The weight before it was last set to 0. */
-  uint32_t last_weight;
-  /* Connections in an active state of their protocol. */
-  uint32_t active;
-  /* All connections, active or not. */
-  uint32_t connections;
-  /* What the least-connection schedulers compare: 257 times the active connections and the inactive ones. */
-  uint32_t overhead;
-  /* 1 if it has reached its upper threshold and not yet fallen below its lower one, else 0. */
-  uint8_t overloaded;
-  /* 1 if it may get a new flow: it has a weight and is not overloaded; else 0. */
-  uint8_t eligible;
-  /* 0. */
-  uint16_t reserved;
-} lvs_candidate;
-
-/* A scheduler of one's own. Begin with LVS_SCHEDULER_INIT and put at least pick.
- *
- * The functions are called in the thread that makes the call, in the midst of it. They must return (no longjmp, no C++
- * exception), and must not call the director that calls them: LVS_ERR_BUSY. The arrays are there only as long as the
- * call lasts: all servers of the service, the newest first. */
-typedef struct lvs_scheduler {
-  /* sizeof(lvs_scheduler). */
-  uint32_t size;
-  /* LVS_WEIGHTS_*. */
-  uint32_t weights;
-  /* Chooses the server of a new flow: its place in the array, or LVS_NONE if none can take it. */
-  uint32_t (*pick)(const struct lvs_new_flow *flow, const struct lvs_candidate *servers, size_t count, void *user);
-  /* Is told that the service has taken up the scheduler, or that a server came, went or was edited; or NULL. */
-  void (*changed)(const struct lvs_candidate *servers, size_t count, void *user);
-  /* Is told that the scheduler is not needed any more: the last call of all; or NULL. */
-  void (*release)(void *user);
-  /* Handed to the functions as it is. */
-  void *user;
-} lvs_scheduler;
-
-/* A real server of a service, as ipvsadm -a describes it. Begin with LVS_SERVER_INIT. */
-typedef struct lvs_server {
-  /* sizeof(lvs_server). */
-  uint32_t size;
-  /* Share of new connections, 0 to 2147483647; 0 for none. */
-  uint32_t weight;
-  /* Address and port, which identify it within its service. Port 0 keeps the port that packets come for. */
-  struct lvs_address address;
-  /* LVS_METHOD_*: how packets reach it. */
-  uint8_t method;
-  /* LVS_TUNNEL_IPIP, LVS_TUNNEL_GUE or LVS_TUNNEL_GRE, for LVS_METHOD_TUN. */
-  uint8_t tunnel;
-  /* LVS_TUNNEL_NO_CHECKSUM, LVS_TUNNEL_CHECKSUM or LVS_TUNNEL_REMOTE_CHECKSUM. */
-  uint8_t tunnel_checksum;
-  /* 0. */
-  uint8_t reserved;
-  /* UDP port of the server, for LVS_TUNNEL_GUE. */
-  uint16_t tunnel_port;
-  /* 0. */
-  uint16_t reserved2;
-  /* At so many connections no new one is scheduled; 0 for no limit. */
-  uint32_t upper;
-  /* Below so many connections an overloaded server takes new ones again; 0 for three quarters of the upper one. */
-  uint32_t lower;
-} lvs_server;
+/* Names a virtual service of one director, until it is removed; after that it finds nothing, even if another takes its
+ * place. */
+typedef struct lvs_service_id {
+  /* Its place in the table: small, dense, reused after removal. Good as an array index. Or LVS_NONE. */
+  uint32_t index;
+  /* How often the place was taken before. */
+  uint32_t generation;
+} lvs_service_id;
 
 /* What is counted of a server, a service or the whole director. Bytes are those of IP packets. */
 typedef struct lvs_counters {
@@ -896,47 +720,6 @@ typedef struct lvs_rates {
   /* Bytes to clients. */
   uint64_t out_bytes;
 } lvs_rates;
-
-/* What has become of a server. */
-typedef struct lvs_server_info {
-  /* sizeof(lvs_server_info), put there by the caller. */
-  uint32_t size;
-  /* LVS_SERVER_ACTIVE, LVS_SERVER_DRAINING, LVS_SERVER_DRAINED or LVS_SERVER_REMOVED. */
-  uint32_t state;
-  /* Its id. */
-  struct lvs_server_id id;
-  /* When a drain is over, UINT64_MAX for never. */
-  uint64_t deadline_ns;
-  /* Connections in an active state. */
-  uint32_t active;
-  /* Connections that are not active. */
-  uint32_t inactive;
-  /* Persistence templates. */
-  uint32_t persistent;
-  /* 0. */
-  uint32_t reserved;
-  /* Counters, as of the latest two-second tick. */
-  struct lvs_counters counters;
-  /* Rates. */
-  struct lvs_rates rates;
-} lvs_server_info;
-
-/* Is told of one server. Returns whether to go on. Both records are there only as long as the call lasts. */
-typedef bool (*lvs_server_visitor)(const struct lvs_server *server, const struct lvs_server_info *info, void *user);
-
-/* How a server is drained. Begin with LVS_DRAIN_INIT: no new connections, and those there are end in their own time. */
-typedef struct lvs_drain {
-  /* sizeof(lvs_drain). */
-  uint32_t size;
-  /* LVS_DRAIN_*, or 0. */
-  uint32_t flags;
-  /* When it is over, UINT64_MAX for never. */
-  uint64_t deadline_ns;
-  /* LVS_REST_*: what becomes of the rest then. */
-  uint32_t rest;
-  /* 0. */
-  uint32_t reserved;
-} lvs_drain;
 
 /* What has become of a service. */
 typedef struct lvs_service_info {
@@ -982,8 +765,207 @@ typedef struct lvs_service_options {
   const struct lvs_timeouts *timeouts;
 } lvs_service_options;
 
-/* Is lent a director for as long as the call lasts. */
-typedef void (*lvs_shared_visitor)(struct lvs_director *director, void *user);
+/* A real server of a service, as ipvsadm -a describes it. Begin with LVS_SERVER_INIT. */
+typedef struct lvs_server {
+  /* sizeof(lvs_server). */
+  uint32_t size;
+  /* Share of new connections, 0 to 2147483647; 0 for none. */
+  uint32_t weight;
+  /* Address and port, which identify it within its service. Port 0 keeps the port that packets come for. */
+  struct lvs_address address;
+  /* LVS_METHOD_*: how packets reach it. */
+  uint8_t method;
+  /* LVS_TUNNEL_IPIP, LVS_TUNNEL_GUE or LVS_TUNNEL_GRE, for LVS_METHOD_TUN. */
+  uint8_t tunnel;
+  /* LVS_TUNNEL_NO_CHECKSUM, LVS_TUNNEL_CHECKSUM or LVS_TUNNEL_REMOTE_CHECKSUM. */
+  uint8_t tunnel_checksum;
+  /* 0. */
+  uint8_t reserved;
+  /* UDP port of the server, for LVS_TUNNEL_GUE. */
+  uint16_t tunnel_port;
+  /* 0. */
+  uint16_t reserved2;
+  /* At so many connections no new one is scheduled; 0 for no limit. */
+  uint32_t upper;
+  /* Below so many connections an overloaded server takes new ones again; 0 for three quarters of the upper one. */
+  uint32_t lower;
+} lvs_server;
+
+/* What has become of a server. */
+typedef struct lvs_server_info {
+  /* sizeof(lvs_server_info), put there by the caller. */
+  uint32_t size;
+  /* LVS_SERVER_ACTIVE, LVS_SERVER_DRAINING, LVS_SERVER_DRAINED or LVS_SERVER_REMOVED. */
+  uint32_t state;
+  /* Its id. */
+  struct lvs_server_id id;
+  /* When a drain is over, UINT64_MAX for never. */
+  uint64_t deadline_ns;
+  /* Connections in an active state. */
+  uint32_t active;
+  /* Connections that are not active. */
+  uint32_t inactive;
+  /* Persistence templates. */
+  uint32_t persistent;
+  /* 0. */
+  uint32_t reserved;
+  /* Counters, as of the latest two-second tick. */
+  struct lvs_counters counters;
+  /* Rates. */
+  struct lvs_rates rates;
+} lvs_server_info;
+
+/* Is told of one server. Returns whether to go on. Both records are there only as long as the call lasts. */
+typedef bool (*lvs_server_visitor)(const struct lvs_server *server, const struct lvs_server_info *info, void *user);
+
+/* How a server is drained. Begin with LVS_DRAIN_INIT: no new connections, and those there are end in their own time. */
+typedef struct lvs_drain {
+  /* sizeof(lvs_drain). */
+  uint32_t size;
+  /* LVS_DRAIN_*, or 0. */
+  uint32_t flags;
+  /* When it is over, UINT64_MAX for never. */
+  uint64_t deadline_ns;
+  /* LVS_REST_*: what becomes of the rest then. */
+  uint32_t rest;
+  /* 0. */
+  uint32_t reserved;
+} lvs_drain;
+
+/* How much lvs_director_apply did. */
+typedef struct lvs_applied {
+  /* sizeof(lvs_applied), put there by the caller. */
+  uint32_t size;
+  /* Services that are new. */
+  uint32_t services_added;
+  /* Services whose description is another now. */
+  uint32_t services_changed;
+  /* Services that are gone. */
+  uint32_t services_removed;
+  /* Services whose description stayed. Their servers may have changed. */
+  uint32_t services_unchanged;
+  /* Servers that are new, those of new services included. */
+  uint32_t servers_added;
+  /* Servers whose description is another now. */
+  uint32_t servers_changed;
+  /* Servers that are gone, those of services that are gone included. */
+  uint32_t servers_removed;
+  /* Servers that stayed as they were. */
+  uint32_t servers_unchanged;
+} lvs_applied;
+
+/* A service or a server that lvs_director_apply has added, changed or removed. */
+typedef struct lvs_change {
+  /* sizeof(lvs_change). */
+  uint32_t size;
+  /* The firewall mark of the service, 0 for a service by address. */
+  uint32_t mark;
+  /* The virtual address of the service; with a mark only its family. */
+  struct lvs_address service;
+  /* The address of the server, or family 0 if it is about the service itself. */
+  struct lvs_address server;
+  /* LVS_CHANGE_*. */
+  uint8_t kind;
+  /* LVS_PROTOCOL_* of the service; 0 with a mark. */
+  uint8_t protocol;
+  /* 0. */
+  uint16_t reserved;
+} lvs_change;
+
+/* Is told of one change, after all of them were made. Returns whether it wants to know of more. The record is there only
+ * as long as the call lasts. */
+typedef bool (*lvs_change_visitor)(const struct lvs_change *change, void *user);
+
+/* A service and its servers, as lvs_director_apply_services wants them. */
+typedef struct lvs_wanted {
+  /* The service. */
+  const struct lvs_service *service;
+  /* Its servers, one behind the other. NULL if there are none. */
+  const struct lvs_server *servers;
+  /* How many servers. */
+  size_t server_count;
+} lvs_wanted;
+
+/* A connection, or a persistence template. */
+typedef struct lvs_connection {
+  /* sizeof(lvs_connection), put there by the caller. */
+  uint32_t size;
+  /* The IP protocol number; 0 for a template that holds for every protocol of a firewall mark. */
+  uint8_t protocol;
+  /* LVS_CONNECTION_*. */
+  uint8_t flags;
+  /* 0. */
+  uint16_t reserved;
+  /* Its id. */
+  struct lvs_connection_id id;
+  /* The id of its real server; the index is LVS_NONE if it has none. */
+  struct lvs_server_id server_id;
+  /* The client; of a template, its network and port 0. */
+  struct lvs_address client;
+  /* The virtual address. For protocol 0 its first four bytes are the firewall mark. */
+  struct lvs_address target;
+  /* The real server. */
+  struct lvs_address server;
+  /* 0. */
+  uint32_t reserved2;
+  /* When it expires, unless a packet comes. */
+  uint64_t expires_ns;
+  /* How long it lives after each packet. */
+  uint64_t timeout_ns;
+  /* The state by the name that listings have for it, such as "ESTABLISHED". */
+  char state[16];
+} lvs_connection;
+
+/* Is told of one connection. Returns whether to go on. The record is there only as long as the call lasts. */
+typedef bool (*lvs_connection_visitor)(const struct lvs_connection *connection, void *user);
+
+/* Which connections are ended: those that have everything in common with it that it names. Begin with LVS_FILTER_INIT,
+ * which names nothing: all of them. */
+typedef struct lvs_filter {
+  /* sizeof(lvs_filter). */
+  uint32_t size;
+  /* The IP protocol number of one that is balanced, or 0. */
+  uint8_t protocol;
+  /* With a client: how many bits of its address count. */
+  uint8_t prefix;
+  /* 0. */
+  uint16_t reserved;
+  /* A server, which may have been removed from its service; or the index is LVS_NONE. */
+  struct lvs_server_id server;
+  /* A service, if no server is named: the servers that it has now; or the index is LVS_NONE. */
+  struct lvs_service_id service;
+  /* Clients of this network, or family 0. */
+  struct lvs_address client;
+  /* A state by the name that listings have for it, or empty. */
+  char state[16];
+} lvs_filter;
+
+/* Something that happened. */
+typedef struct lvs_event {
+  /* LVS_EVENT_*. Later versions may know more. */
+  uint8_t kind;
+  /* LVS_GONE_* with LVS_EVENT_GONE, else 0. */
+  uint8_t gone;
+  /* The IP protocol number of the connection, if the event is about one. */
+  uint8_t protocol;
+  /* LVS_CONNECTION_TEMPLATE for a template, else 0. */
+  uint8_t flags;
+  /* With LVS_EVENT_DRAIN_DEADLINE how many connections were left, with LVS_EVENT_DRAINED whether the server was
+   * removed; else 0. */
+  uint32_t count;
+  /* The server that the event is about, or that of the connection. */
+  struct lvs_server_id server_id;
+  /* The connection that the event is about. If it is gone, its id finds nothing any more. */
+  struct lvs_connection_id connection;
+  /* The client's end of the connection. */
+  struct lvs_address client;
+  /* The virtual end. */
+  struct lvs_address target;
+  /* The server's end. */
+  struct lvs_address server;
+  /* 0. */
+  uint32_t reserved;
+} lvs_event;
 
 /* A director as a whole. */
 typedef struct lvs_stats {
@@ -1084,50 +1066,89 @@ typedef struct lvs_sync_counts {
   uint64_t ignored[16];
 } lvs_sync_counts;
 
+/* What a scheduler may know of the packet that opens a flow. */
+typedef struct lvs_new_flow {
+  /* When the packet came. */
+  uint64_t now_ns;
+  /* The client, port 0 if the protocol has none. */
+  struct lvs_address client;
+  /* The address that the client wrote to, without its port. */
+  struct lvs_address target;
+  /* The IP protocol number. */
+  uint8_t protocol;
+  /* 0. */
+  uint8_t reserved[7];
+} lvs_new_flow;
+
+/* One real server, as a scheduler sees it. */
+typedef struct lvs_candidate {
+  /* Its id. */
+  struct lvs_server_id id;
+  /* Its address and port. */
+  struct lvs_address address;
+  /* The weight; 0 for none of the new flows. */
+  uint32_t weight;
+  /* The weight before it was last set to 0. */
+  uint32_t last_weight;
+  /* Connections in an active state of their protocol. */
+  uint32_t active;
+  /* All connections, active or not. */
+  uint32_t connections;
+  /* What the least-connection schedulers compare: 257 times the active connections and the inactive ones. */
+  uint32_t overhead;
+  /* 1 if it has reached its upper threshold and not yet fallen below its lower one, else 0. */
+  uint8_t overloaded;
+  /* 1 if it may get a new flow: it has a weight and is not overloaded; else 0. */
+  uint8_t eligible;
+  /* 0. */
+  uint16_t reserved;
+} lvs_candidate;
+
+/* A scheduler of one's own. Begin with LVS_SCHEDULER_INIT and put at least pick.
+ *
+ * The functions are called in the thread that makes the call, in the midst of it, and never two at once for one service,
+ * not even by a shared director. They must return (no longjmp, no C++ exception), and must not call the director that
+ * calls them: LVS_ERR_BUSY. The arrays are there only as long as the call lasts: all servers of the service, the newest
+ * first. */
+typedef struct lvs_scheduler {
+  /* sizeof(lvs_scheduler). */
+  uint32_t size;
+  /* LVS_WEIGHTS_*. */
+  uint32_t weights;
+  /* Chooses the server of a new flow: its place in the array, or LVS_NONE if none can take it. */
+  uint32_t (*pick)(const struct lvs_new_flow *flow, const struct lvs_candidate *servers, size_t count, void *user);
+  /* Is told that the service has taken up the scheduler, or that a server came, went or was edited; or NULL. */
+  void (*changed)(const struct lvs_candidate *servers, size_t count, void *user);
+  /* When tick is to be called next, UINT64_MAX for never. Asked once the service has taken up the scheduler, and after
+   * each pick and tick; or NULL. */
+  uint64_t (*next_tick)(void *user);
+  /* Is told the time: when the service has taken up the scheduler, and within lvs_director_advance once next_tick has
+   * come; or NULL. */
+  void (*tick)(uint64_t now_ns, void *user);
+  /* Makes a copy that would answer the same: another user pointer for these functions, which release takes back.
+   * lvs_director_explain asks it, and tells LVS_VERDICT_UNKNOWN where this is NULL or returns false. */
+  bool (*fork)(void *user, void **copy);
+  /* Is told that the scheduler, or the copy, is not needed any more: the last call of all with it; or NULL. */
+  void (*release)(void *user);
+  /* Handed to the functions as it is. */
+  void *user;
+} lvs_scheduler;
+
+/* Is lent a director for as long as the call lasts. */
+typedef void (*lvs_shared_visitor)(struct lvs_director *director, void *user);
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
-/* Reads an address such as 192.0.2.10, 192.0.2.10:80, 2001:db8::1 or `[2001:db8::1]:80`. LVS_ERR_ARGUMENT if it is none.
- * Thread-safe. */
-lvs_status lvs_address_parse(const char *text, size_t text_length, struct lvs_address *out);
+/* The name of a status, such as "not-found"; "unknown" for other numbers. Thread-safe. */
+const char *lvs_status_name(int32_t status);
 
-/* Writes an address as lvs_address_parse reads it, the port unless it is 0; needed is as for lvs_director_run, and never
- * above 48. LVS_ERR_ARGUMENT if it is no address. Thread-safe. */
-lvs_status lvs_address_format(const struct lvs_address *address, char *out, size_t capacity, size_t *needed);
+/* The version of the library that runs, to compare with LVS_VERSION of the header. Thread-safe. */
+uint32_t lvs_version(void);
 
-/* Writes what there is to know of a connection; put the size into *out first. LVS_ERR_NOT_FOUND if it is gone. One thread
- * at a time per handle. */
-lvs_status lvs_director_connection(const struct lvs_director *director,
-                                   struct lvs_connection_id id,
-                                   struct lvs_connection *out);
-
-/* Writes what the persistence engine keeps with a connection, such as a Call-ID, bytes above 127 as the characters that
- * they are in ISO 8859-1; nothing if it keeps none. needed is as for lvs_director_run. LVS_ERR_NOT_FOUND if the
- * connection is gone. One thread at a time per handle. */
-lvs_status lvs_director_connection_engine(const struct lvs_director *director,
-                                          struct lvs_connection_id id,
-                                          char *out,
-                                          size_t capacity,
-                                          size_t *needed);
-
-/* Calls visit with each connection and template, in no particular order, until it returns false. It must not call this
- * director: LVS_ERR_BUSY. One thread at a time per handle. */
-lvs_status lvs_director_each_connection(const struct lvs_director *director, lvs_connection_visitor visit, void *user);
-
-/* Ends connections and templates at once. Nobody is told of it: their next packets are those of no connection. ended, if
- * not NULL, is how many. With a server or a service the work is proportional to the number of its connections, else to
- * the size of the table. LVS_ERR_NOT_FOUND if there is no such server or service. One thread at a time per handle. */
-lvs_status lvs_director_flush(struct lvs_director *director, const struct lvs_filter *filter, size_t *ended);
-
-/* The same in parts: looks at up to budget places of the table from *place on, which is 0 at first and is moved on.
- * *more, if not NULL, tells whether the rest is for another call. One thread at a time per handle. */
-lvs_status lvs_director_flush_some(struct lvs_director *director,
-                                   const struct lvs_filter *filter,
-                                   size_t *place,
-                                   size_t budget,
-                                   size_t *ended,
-                                   bool *more);
+/* The same as a text, such as "0.1.0". Thread-safe. */
+const char *lvs_version_text(void);
 
 /* Builds a director without services. config may be NULL, which is as LVS_CONFIG_INIT. On LVS_OK *out is a handle for
  * lvs_director_free to take back. LVS_ERR_ARGUMENT if the configuration makes no sense, LVS_ERR_FULL if there is not so
@@ -1168,19 +1189,6 @@ lvs_status lvs_director_load(struct lvs_director *director,
  * handle. */
 lvs_status lvs_director_last_error(const struct lvs_director *director, char *out, size_t capacity, size_t *needed);
 
-/* Makes the rules what a text says, -A and -a lines as ipvsadm -S writes them, and touches nothing else: what the text
- * does not name is removed, what is new is added, what is described otherwise is changed in place; the rest keeps its
- * connections, counters and order.
- *
- * done, if not NULL, tells how much that was; put its size into it first. On refusal nothing has changed, and the rest is
- * as for lvs_director_load. One thread at a time per handle. */
-lvs_status lvs_director_apply(struct lvs_director *director,
-                              const char *text,
-                              size_t text_length,
-                              struct lvs_applied *done,
-                              uint32_t *error_line,
-                              uint32_t *error_column);
-
 /* Lets time pass: ends connections whose deadline has come, renews counters and rates.
  *
  * budget bounds the work: about so many connections and servers are looked at. *more tells whether the rest is for
@@ -1191,59 +1199,6 @@ lvs_status lvs_director_advance(struct lvs_director *director, uint64_t now_ns, 
 /* Writes when lvs_director_advance has something to do next, UINT64_MAX for never. It may be early, never late; ask
  * again after each call that takes packets, time or lines. One thread at a time per handle. */
 lvs_status lvs_director_next_deadline(const struct lvs_director *director, uint64_t *out_ns);
-
-/* Takes up to capacity events out of the queue, the oldest first. *count tells how many: fewer than capacity if there are
- * no more. A director keeps events only if its configuration has room for some. One thread at a time per handle. */
-lvs_status lvs_director_poll_events(struct lvs_director *director,
-                                    struct lvs_event *events,
-                                    size_t capacity,
-                                    size_t *count);
-
-/* The name of one of LVS_GONE_*, such as "expired"; "unknown" for other numbers. Thread-safe. */
-const char *lvs_gone_name(uint32_t gone);
-
-/* Says in a few lines what lvs_director_process would do with a packet and why, and changes nothing, the packet
- * included. needed is as for lvs_director_run.
- *
- * result, if not NULL, is written on LVS_OK and on LVS_ERR_SPACE: the result to expect, but that offset and length are
- * those of the packet. Its verdict is LVS_VERDICT_UNKNOWN if the service's scheduler cannot be asked without being
- * changed. One thread at a time per handle. */
-lvs_status lvs_director_explain(const struct lvs_director *director,
-                                uint64_t now_ns,
-                                const struct lvs_packet *packet,
-                                struct lvs_result *result,
-                                char *out,
-                                size_t capacity,
-                                size_t *needed);
-
-/* Tells the way to servers of an address, those there are and those to come; its port does not matter. path NULL
- * forgets what was told: the way of the configuration holds again. One thread at a time per handle. */
-lvs_status lvs_director_set_path(struct lvs_director *director,
-                                 const struct lvs_address *address,
-                                 const struct lvs_path *path);
-
-/* Tells the host's own addresses, the virtual ones included, instead of those told before. A real server with such an
- * address is local: its packets are passed to the host. With none, every address that packets come for is the host's.
- * One thread at a time per handle. */
-lvs_status lvs_director_set_local_addresses(struct lvs_director *director,
-                                            const struct lvs_address *addresses,
-                                            size_t count);
-
-/* Tells the IPv4 broadcast addresses of the host's networks, instead of those told before: no new server can have one of
- * them, and no packet to them goes past all servers. One thread at a time per handle. */
-lvs_status lvs_director_set_broadcast_addresses(struct lvs_director *director,
-                                                const struct lvs_address *addresses,
-                                                size_t count);
-
-/* Tells the host's addresses towards the clients, the source of ICMP errors about packets to addresses that are not the
- * host's own (services by firewall mark). Either may be NULL for none. One thread at a time per handle. */
-lvs_status lvs_director_set_client_side_addresses(struct lvs_director *director,
-                                                  const struct lvs_address *v4,
-                                                  const struct lvs_address *v6);
-
-/* Tells how many pages of memory the host has to spare: fewer than the tunable amemthresh switch on the defences that are
- * in an automatic mode. Until it is told, memory is never short. One thread at a time per handle. */
-lvs_status lvs_director_set_available_memory(struct lvs_director *director, uint64_t pages);
 
 /* Processes packets in order. Each gets its result at the same place of the other array.
  *
@@ -1270,21 +1225,61 @@ const char *lvs_drop_reason_name(uint32_t reason);
 /* The name of one of LVS_REPLY_*, such as "no-route"; "unknown" for other numbers. Thread-safe. */
 const char *lvs_reply_reason_name(uint32_t reason);
 
-/* Adds a service with a scheduler of one's own; the name of the scheduler in the description is what listings show, one
- * word of 1 to 15 characters. From LVS_OK on the scheduler is the director's, until it calls release: when the service is
- * removed, gets another scheduler, or the director is freed. After a refusal, those of lvs_director_add_service, it is
- * still the caller's. out, if not NULL, is the service's id. One thread at a time per handle. */
-lvs_status lvs_director_add_service_with(struct lvs_director *director,
-                                         const struct lvs_service *service,
-                                         const struct lvs_scheduler *scheduler,
-                                         struct lvs_service_id *out);
+/* Adds a service, as ipvsadm -A. New flows may reach it from the next packet on. out, if not NULL, is its id.
+ *
+ * LVS_ERR_ARGUMENT if the record is not as this header says; LVS_ERR_EXISTS, LVS_ERR_NOT_FOUND (no such scheduler or
+ * engine), LVS_ERR_FULL, LVS_ERR_REFUSED; then nothing has changed. One thread at a time per handle. */
+lvs_status lvs_director_add_service(struct lvs_director *director,
+                                    const struct lvs_service *service,
+                                    struct lvs_service_id *out);
 
-/* As lvs_director_edit_service, with a scheduler of one's own as for lvs_director_add_service_with. One thread at a time
+/* Gives the service of the same mark or address another description, as ipvsadm -E. Its connections stay. out, if not
+ * NULL, is its id. Refusals are those of lvs_director_add_service. One thread at a time per handle. */
+lvs_status lvs_director_edit_service(struct lvs_director *director,
+                                     const struct lvs_service *service,
+                                     struct lvs_service_id *out);
+
+/* Removes a service, as ipvsadm -D. Its connections live on until they time out. LVS_ERR_NOT_FOUND. One thread at a time
  * per handle. */
-lvs_status lvs_director_edit_service_with(struct lvs_director *director,
-                                          const struct lvs_service *service,
-                                          const struct lvs_scheduler *scheduler,
-                                          struct lvs_service_id *out);
+lvs_status lvs_director_remove_service(struct lvs_director *director, struct lvs_service_id service);
+
+/* Removes all services, as ipvsadm -C. One thread at a time per handle. */
+lvs_status lvs_director_clear(struct lvs_director *director);
+
+/* Sets the counters of a service to zero, as ipvsadm -Z; those of all services and of the director if its index is
+ * LVS_NONE. LVS_ERR_NOT_FOUND. One thread at a time per handle. */
+lvs_status lvs_director_zero(struct lvs_director *director, struct lvs_service_id service);
+
+/* Finds the service of a mark or an address; the rest of the description does not matter. LVS_ERR_NOT_FOUND. One thread
+ * at a time per handle. */
+lvs_status lvs_director_find_service(const struct lvs_director *director,
+                                     const struct lvs_service *service,
+                                     struct lvs_service_id *out);
+
+/* Writes the description of a service and what has become of it; either may be NULL. Put the sizes there first.
+ * LVS_ERR_NOT_FOUND. One thread at a time per handle. */
+lvs_status lvs_director_service(const struct lvs_director *director,
+                                struct lvs_service_id id,
+                                struct lvs_service *service,
+                                struct lvs_service_info *info);
+
+/* Calls visit with each service, in no particular order, until it returns false. It must not call this director:
+ * LVS_ERR_BUSY. One thread at a time per handle. */
+lvs_status lvs_director_each_service(const struct lvs_director *director, lvs_service_visitor visit, void *user);
+
+/* Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED for
+ * numbers out of range, LVS_ERR_FULL for timeouts that 65535 other services have of their own; then nothing has changed. One thread at a time per handle. */
+lvs_status lvs_director_set_service_options(struct lvs_director *director,
+                                            struct lvs_service_id service,
+                                            const struct lvs_service_options *options);
+
+/* Writes what a service does beyond the kernel's; put the sizes there first. Timeouts of its own are written into
+ * timeouts, which may be NULL, and options->timeouts points there then; it is NULL if the service has none.
+ * LVS_ERR_NOT_FOUND. One thread at a time per handle. */
+lvs_status lvs_director_service_options(const struct lvs_director *director,
+                                        struct lvs_service_id service,
+                                        struct lvs_service_options *options,
+                                        struct lvs_timeouts *timeouts);
 
 /* Adds a server to a service, as ipvsadm -a. New flows may reach it from the next packet on. out, if not NULL, is its id.
  *
@@ -1344,61 +1339,252 @@ lvs_status lvs_director_servers_at(const struct lvs_director *director,
                                    size_t *needed);
 
 /* Drains a server: it gets no new connections from the next packet on, while those it has go on; its description stays.
- * When the last is gone the next lvs_director_advance tells so, by LVS_EVENT_DRAINED. how may be NULL, which is as
- * LVS_DRAIN_INIT. LVS_ERR_NOT_FOUND. One thread at a time per handle. */
+ * When the last is gone the next lvs_director_advance tells so, by LVS_EVENT_DRAINED; a server that has none is drained,
+ * and with LVS_DRAIN_THEN_REMOVE removed, at once. how may be NULL, which is as LVS_DRAIN_INIT; draining again takes the
+ * new choices. LVS_ERR_NOT_FOUND. One thread at a time per handle. */
 lvs_status lvs_director_drain(struct lvs_director *director, struct lvs_server_id server, const struct lvs_drain *how);
 
 /* Ends a drain: the server has its weight again, and connections that were cut off go on. LVS_ERR_NOT_FOUND. One thread
  * at a time per handle. */
 lvs_status lvs_director_undrain(struct lvs_director *director, struct lvs_server_id server);
 
-/* Adds a service, as ipvsadm -A. New flows may reach it from the next packet on. out, if not NULL, is its id.
+/* Makes the rules what a text says, -A and -a lines as ipvsadm -S writes them, and touches nothing else: what the text
+ * does not name is removed, what is new is added, what is described otherwise is changed in place; the rest keeps its
+ * connections, counters and order.
  *
- * LVS_ERR_ARGUMENT if the record is not as this header says; LVS_ERR_EXISTS, LVS_ERR_NOT_FOUND (no such scheduler or
- * engine), LVS_ERR_FULL, LVS_ERR_REFUSED; then nothing has changed. One thread at a time per handle. */
-lvs_status lvs_director_add_service(struct lvs_director *director,
-                                    const struct lvs_service *service,
-                                    struct lvs_service_id *out);
+ * done, if not NULL, tells how much that was; put its size into it first. visit, if not NULL, is called with each
+ * change, services first, until it returns false; it must not call this director: LVS_ERR_BUSY. On refusal nothing has
+ * changed, and the rest is as for lvs_director_load. One thread at a time per handle. */
+lvs_status lvs_director_apply(struct lvs_director *director,
+                              const char *text,
+                              size_t text_length,
+                              struct lvs_applied *done,
+                              lvs_change_visitor visit,
+                              void *user,
+                              uint32_t *error_line,
+                              uint32_t *error_column);
 
-/* Gives the service of the same mark or address another description, as ipvsadm -E. Its connections stay. out, if not
- * NULL, is its id. Refusals are those of lvs_director_add_service. One thread at a time per handle. */
-lvs_status lvs_director_edit_service(struct lvs_director *director,
-                                     const struct lvs_service *service,
-                                     struct lvs_service_id *out);
+/* The same for records instead of a text: count services, each once, each with its servers.
+ *
+ * On refusal (those of lvs_director_add_service and lvs_director_add_server) nothing has changed; error_service and
+ * error_server, each unless it is NULL, are set to the places of what was refused, error_server to LVS_NONE if it is the
+ * service itself. One thread at a time per handle. */
+lvs_status lvs_director_apply_services(struct lvs_director *director,
+                                       const struct lvs_wanted *wanted,
+                                       size_t count,
+                                       struct lvs_applied *done,
+                                       lvs_change_visitor visit,
+                                       void *user,
+                                       uint32_t *error_service,
+                                       uint32_t *error_server);
 
-/* Removes a service, as ipvsadm -D. Its connections live on until they time out. LVS_ERR_NOT_FOUND. One thread at a time
- * per handle. */
-lvs_status lvs_director_remove_service(struct lvs_director *director, struct lvs_service_id service);
-
-/* Removes all services, as ipvsadm -C. One thread at a time per handle. */
-lvs_status lvs_director_clear(struct lvs_director *director);
-
-/* Sets the counters of a service to zero, as ipvsadm -Z; those of all services and of the director if its index is
- * LVS_NONE. LVS_ERR_NOT_FOUND. One thread at a time per handle. */
-lvs_status lvs_director_zero(struct lvs_director *director, struct lvs_service_id service);
-
-/* Finds the service of a mark or an address; the rest of the description does not matter. LVS_ERR_NOT_FOUND. One thread
+/* Writes what there is to know of a connection; put the size into *out first. LVS_ERR_NOT_FOUND if it is gone. One thread
  * at a time per handle. */
-lvs_status lvs_director_find_service(const struct lvs_director *director,
-                                     const struct lvs_service *service,
-                                     struct lvs_service_id *out);
+lvs_status lvs_director_connection(const struct lvs_director *director,
+                                   struct lvs_connection_id id,
+                                   struct lvs_connection *out);
 
-/* Writes the description of a service and what has become of it; either may be NULL. Put the sizes there first.
- * LVS_ERR_NOT_FOUND. One thread at a time per handle. */
-lvs_status lvs_director_service(const struct lvs_director *director,
-                                struct lvs_service_id id,
-                                struct lvs_service *service,
-                                struct lvs_service_info *info);
+/* Writes what the persistence engine keeps with a connection, such as a Call-ID, bytes above 127 as the characters that
+ * they are in ISO 8859-1; nothing if it keeps none. needed is as for lvs_director_run. LVS_ERR_NOT_FOUND if the
+ * connection is gone. One thread at a time per handle. */
+lvs_status lvs_director_connection_engine(const struct lvs_director *director,
+                                          struct lvs_connection_id id,
+                                          char *out,
+                                          size_t capacity,
+                                          size_t *needed);
 
-/* Calls visit with each service, in no particular order, until it returns false. It must not call this director:
- * LVS_ERR_BUSY. One thread at a time per handle. */
-lvs_status lvs_director_each_service(const struct lvs_director *director, lvs_service_visitor visit, void *user);
+/* Calls visit with each connection and template, in no particular order, until it returns false. It must not call this
+ * director: LVS_ERR_BUSY. One thread at a time per handle. */
+lvs_status lvs_director_each_connection(const struct lvs_director *director, lvs_connection_visitor visit, void *user);
 
-/* Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED;
- * then nothing has changed. One thread at a time per handle. */
-lvs_status lvs_director_set_service_options(struct lvs_director *director,
-                                            struct lvs_service_id service,
-                                            const struct lvs_service_options *options);
+/* Ends connections and templates at once. Nobody is told of it: their next packets are those of no connection. ended, if
+ * not NULL, is how many. With a server or a service the work is proportional to the number of its connections, else to
+ * the size of the table. LVS_ERR_NOT_FOUND if there is no such server or service. One thread at a time per handle. */
+lvs_status lvs_director_flush(struct lvs_director *director, const struct lvs_filter *filter, size_t *ended);
+
+/* The same in parts: looks at up to budget places of the table from *place on, which is 0 at first and is moved on.
+ * *more, if not NULL, tells whether the rest is for another call. One thread at a time per handle. */
+lvs_status lvs_director_flush_some(struct lvs_director *director,
+                                   const struct lvs_filter *filter,
+                                   size_t *place,
+                                   size_t budget,
+                                   size_t *ended,
+                                   bool *more);
+
+/* Takes up to capacity events out of the queue, the oldest first. *count tells how many: fewer than capacity if there are
+ * no more. A director keeps events only if its configuration has room for some. One thread at a time per handle. */
+lvs_status lvs_director_poll_events(struct lvs_director *director,
+                                    struct lvs_event *events,
+                                    size_t capacity,
+                                    size_t *count);
+
+/* The name of one of LVS_EVENT_*, such as "drained"; "unknown" for other numbers. Thread-safe. */
+const char *lvs_event_name(uint32_t kind);
+
+/* The name of one of LVS_GONE_*, such as "expired"; "unknown" for other numbers. Thread-safe. */
+const char *lvs_gone_name(uint32_t gone);
+
+/* Says in a few lines what lvs_director_process would do with a packet and why, and changes nothing, the packet
+ * included. needed is as for lvs_director_run.
+ *
+ * result, if not NULL, is written on LVS_OK and on LVS_ERR_SPACE: the result to expect, but that offset and length are
+ * those of the packet. Its verdict is LVS_VERDICT_UNKNOWN if the service's scheduler cannot be asked without being
+ * changed. One thread at a time per handle. */
+lvs_status lvs_director_explain(const struct lvs_director *director,
+                                uint64_t now_ns,
+                                const struct lvs_packet *packet,
+                                struct lvs_result *result,
+                                char *out,
+                                size_t capacity,
+                                size_t *needed);
+
+/* Writes what there is to know of the director as a whole; put the size into *out first. One thread at a time per
+ * handle. */
+lvs_status lvs_director_stats(const struct lvs_director *director, struct lvs_stats *out);
+
+/* Writes how many packets got a verdict for a reason: LVS_FORWARD with 0, LVS_PASS with LVS_PASS_*, LVS_REPLY with
+ * LVS_REPLY_*, LVS_DROP with LVS_DROP_*. LVS_ERR_ARGUMENT for other numbers. One thread at a time per handle. */
+lvs_status lvs_director_count(const struct lvs_director *director, uint32_t verdict, uint32_t reason, uint64_t *out);
+
+/* Writes all counts in the text format of Prometheus; needed is as for lvs_director_run. One thread at a time per
+ * handle. */
+lvs_status lvs_director_metrics(const struct lvs_director *director, char *out, size_t capacity, size_t *needed);
+
+/* Writes what the kernel shows in a file of /proc/net: ip_vs, ip_vs_conn, ip_vs_conn_sync, ip_vs_stats or ip_vs_app;
+ * needed is as for lvs_director_run. LVS_ERR_NOT_FOUND for other names. One thread at a time per handle. */
+lvs_status lvs_director_proc_file(const struct lvs_director *director,
+                                  const char *name,
+                                  size_t name_length,
+                                  char *out,
+                                  size_t capacity,
+                                  size_t *needed);
+
+/* Changes a setting of the kernel's by its name, with or without "net.ipv4.vs." in front, to a value written as for
+ * sysctl. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED for a value that the kernel would not take; then nothing has changed. One
+ * thread at a time per handle. */
+lvs_status lvs_director_set_tunable(struct lvs_director *director,
+                                    const char *name,
+                                    size_t name_length,
+                                    const char *value,
+                                    size_t value_length);
+
+/* Writes a setting as sysctl would; needed is as for lvs_director_run. LVS_ERR_NOT_FOUND. One thread at a time per
+ * handle. */
+lvs_status lvs_director_tunable(const struct lvs_director *director,
+                                const char *name,
+                                size_t name_length,
+                                char *out,
+                                size_t capacity,
+                                size_t *needed);
+
+/* The names of the settings, from 0 on, without "net.ipv4.vs."; NULL behind the last. Thread-safe. */
+const char *lvs_tunable_name(size_t index);
+
+/* Writes the timeouts of the director; put the size into *out first. One thread at a time per handle. */
+lvs_status lvs_director_timeouts(const struct lvs_director *director, struct lvs_timeouts *out);
+
+/* Changes the timeouts of the director, for connections from their next packet on. Those of ipvsadm --set are three of
+ * them. LVS_ERR_REFUSED for more than 31 days; then nothing has changed. One thread at a time per handle. */
+lvs_status lvs_director_set_timeouts(struct lvs_director *director, const struct lvs_timeouts *timeouts);
+
+/* Changes what a full table does about a new connection: LVS_ADMISSION_*. One thread at a time per handle. */
+lvs_status lvs_director_set_admission(struct lvs_director *director, uint32_t admission);
+
+/* Turns the FTP helper on for services of these ports, as the kernel's module ip_vs_ftp does for 21; none turns it off.
+ * At most eight, each once: LVS_ERR_REFUSED. Packets should have 16 bytes of room behind or in front of them. One thread
+ * at a time per handle. */
+lvs_status lvs_director_set_ftp_ports(struct lvs_director *director, const uint16_t *ports, size_t count);
+
+/* Writes the ports of the FTP helper; capacity 8 is always enough. needed, if not NULL, is how many there are, on LVS_OK
+ * and on LVS_ERR_SPACE. One thread at a time per handle. */
+lvs_status lvs_director_ftp_ports(const struct lvs_director *director, uint16_t *out, size_t capacity, size_t *needed);
+
+/* Tells the way to servers of an address, those there are and those to come; its port does not matter. path NULL
+ * forgets what was told: the way of the configuration holds again. One thread at a time per handle. */
+lvs_status lvs_director_set_path(struct lvs_director *director,
+                                 const struct lvs_address *address,
+                                 const struct lvs_path *path);
+
+/* Tells the host's own addresses, the virtual ones included, instead of those told before. A real server with such an
+ * address is local: its packets are passed to the host. With none, every address that packets come for is the host's.
+ * One thread at a time per handle. */
+lvs_status lvs_director_set_local_addresses(struct lvs_director *director,
+                                            const struct lvs_address *addresses,
+                                            size_t count);
+
+/* Tells the IPv4 broadcast addresses of the host's networks, instead of those told before: no new server can have one of
+ * them, and no packet to them goes past all servers. One thread at a time per handle. */
+lvs_status lvs_director_set_broadcast_addresses(struct lvs_director *director,
+                                                const struct lvs_address *addresses,
+                                                size_t count);
+
+/* Tells the host's addresses towards the clients, the source of ICMP errors about packets to addresses that are not the
+ * host's own (services by firewall mark). Either may be NULL for none. One thread at a time per handle. */
+lvs_status lvs_director_set_client_side_addresses(struct lvs_director *director,
+                                                  const struct lvs_address *v4,
+                                                  const struct lvs_address *v6);
+
+/* Tells how many pages of memory the host has to spare: fewer than the tunable amemthresh switch on the defences that are
+ * in an automatic mode. Until it is told, memory is never short. One thread at a time per handle. */
+lvs_status lvs_director_set_available_memory(struct lvs_director *director, uint64_t pages);
+
+/* Starts a synchronisation daemon. A master tells of connections from now on, a backup takes what it is told; both may run
+ * at once. LVS_ERR_EXISTS, LVS_ERR_REFUSED, LVS_ERR_FULL; then nothing has changed. One thread at a time per handle. */
+lvs_status lvs_director_start_daemon(struct lvs_director *director,
+                                     const struct lvs_daemon *daemon);
+
+/* Stops the synchronisation daemon of a role, LVS_ROLE_*. What a master has not handed out yet is lost. LVS_ERR_NOT_FOUND.
+ * One thread at a time per handle. */
+lvs_status lvs_director_stop_daemon(struct lvs_director *director,
+                                    uint32_t role);
+
+/* Writes the description of the daemon of a role, LVS_ROLE_*, with what was chosen where it said 0; put the size into *out
+ * first. LVS_ERR_NOT_FOUND if it does not run. One thread at a time per handle. */
+lvs_status lvs_director_daemon(const struct lvs_director *director,
+                               uint32_t role,
+                               struct lvs_daemon *out);
+
+/* Writes the next message that the master daemon has for its group, if any: send it, and ask again until the length is 0.
+ * LVS_ERR_SPACE if it does not fit; message tells the length then, too, and the next call gives the same one.
+ *
+ * Ask after packets and after lvs_director_advance, and when lvs_director_next_deadline has come. One thread at a time per
+ * handle. */
+lvs_status lvs_director_poll_sync(struct lvs_director *director,
+                                  uint64_t now_ns,
+                                  uint8_t *out,
+                                  size_t capacity,
+                                  struct lvs_sync_message *message);
+
+/* Takes a message that came for the backup daemon: the payload of a UDP datagram to its group and one of its ports. What
+ * is wrong with it is told by *received, if that is not NULL, and counted, never an error. One thread at a time per
+ * handle. */
+lvs_status lvs_director_receive_sync(struct lvs_director *director,
+                                     uint64_t now_ns,
+                                     const uint8_t *message,
+                                     size_t length,
+                                     struct lvs_sync_received *received);
+
+/* Writes what synchronisation has counted; put the size into *out first. One thread at a time per handle. */
+lvs_status lvs_director_sync_counts(const struct lvs_director *director, struct lvs_sync_counts *out);
+
+/* The name of one of LVS_SYNC_*, such as "no-backup"; "unknown" for other numbers. Thread-safe. */
+const char *lvs_sync_ignored_name(uint32_t reason);
+
+/* Adds a service with a scheduler of one's own; the name of the scheduler in the description is what listings show, one
+ * word of 1 to 15 characters. From LVS_OK on the scheduler is the director's, until it calls release: when the service is
+ * removed, gets another scheduler, or the director is freed. After a refusal, those of lvs_director_add_service, it is
+ * still the caller's. out, if not NULL, is the service's id. One thread at a time per handle. */
+lvs_status lvs_director_add_service_with(struct lvs_director *director,
+                                         const struct lvs_service *service,
+                                         const struct lvs_scheduler *scheduler,
+                                         struct lvs_service_id *out);
+
+/* As lvs_director_edit_service, with a scheduler of one's own as for lvs_director_add_service_with. One thread at a time
+ * per handle. */
+lvs_status lvs_director_edit_service_with(struct lvs_director *director,
+                                          const struct lvs_service *service,
+                                          const struct lvs_scheduler *scheduler,
+                                          struct lvs_service_id *out);
 
 /* Builds a director for several threads, of so many shards: one for each thread that brings packets is right; 0 counts
  * as 1, and more than 1024 as 1024. Everything else is as for lvs_director_new. Thread-safe. */
@@ -1460,6 +1646,8 @@ lvs_status lvs_shared_apply(const struct lvs_shared *shared,
                             const char *text,
                             size_t text_length,
                             struct lvs_applied *done,
+                            lvs_change_visitor visit,
+                            void *user,
                             uint32_t *error_line,
                             uint32_t *error_column);
 
@@ -1528,7 +1716,7 @@ lvs_status lvs_shared_set_tunable(const struct lvs_shared *shared,
                                   const char *value,
                                   size_t value_length);
 
-/* Tells the way to servers of an address, as lvs_director_set_path; path must not be NULL here. Thread-safe. */
+/* Tells the way to servers of an address, as lvs_director_set_path. Thread-safe. */
 lvs_status lvs_shared_set_path(const struct lvs_shared *shared,
                                const struct lvs_address *address,
                                const struct lvs_path *path);
@@ -1551,113 +1739,20 @@ lvs_status lvs_shared_explain(const struct lvs_shared *shared,
 /* Writes all counts in the text format of Prometheus, as lvs_director_metrics. Thread-safe. */
 lvs_status lvs_shared_metrics(const struct lvs_shared *shared, char *out, size_t capacity, size_t *needed);
 
-/* Writes what there is to know of the director as a whole; put the size into *out first. One thread at a time per
- * handle. */
-lvs_status lvs_director_stats(const struct lvs_director *director, struct lvs_stats *out);
+/* Writes what there is to know of the director as a whole, as lvs_director_stats. It stops all threads for a moment.
+ * Thread-safe. */
+lvs_status lvs_shared_stats(const struct lvs_shared *shared, struct lvs_stats *out);
 
-/* Writes how many packets got a verdict for a reason: LVS_FORWARD with 0, LVS_PASS with LVS_PASS_*, LVS_REPLY with
- * LVS_REPLY_*, LVS_DROP with LVS_DROP_*. LVS_ERR_ARGUMENT for other numbers. One thread at a time per handle. */
-lvs_status lvs_director_count(const struct lvs_director *director, uint32_t verdict, uint32_t reason, uint64_t *out);
+/* Writes how many packets got a verdict for a reason, at all shards, as lvs_director_count. Thread-safe. */
+lvs_status lvs_shared_count(const struct lvs_shared *shared, uint32_t verdict, uint32_t reason, uint64_t *out);
 
-/* Writes all counts in the text format of Prometheus; needed is as for lvs_director_run. One thread at a time per
- * handle. */
-lvs_status lvs_director_metrics(const struct lvs_director *director, char *out, size_t capacity, size_t *needed);
+/* Reads an address such as 192.0.2.10, 192.0.2.10:80, 2001:db8::1 or `[2001:db8::1]:80`. LVS_ERR_ARGUMENT if it is none.
+ * Thread-safe. */
+lvs_status lvs_address_parse(const char *text, size_t text_length, struct lvs_address *out);
 
-/* Writes what the kernel shows in a file of /proc/net: ip_vs, ip_vs_conn, ip_vs_conn_sync, ip_vs_stats or ip_vs_app;
- * needed is as for lvs_director_run. LVS_ERR_NOT_FOUND for other names. One thread at a time per handle. */
-lvs_status lvs_director_proc_file(const struct lvs_director *director,
-                                  const char *name,
-                                  size_t name_length,
-                                  char *out,
-                                  size_t capacity,
-                                  size_t *needed);
-
-/* The name of a status, such as "not-found"; "unknown" for other numbers. Thread-safe. */
-const char *lvs_status_name(int32_t status);
-
-/* Starts a synchronisation daemon. A master tells of connections from now on, a backup takes what it is told; both may run
- * at once. LVS_ERR_EXISTS, LVS_ERR_REFUSED, LVS_ERR_FULL; then nothing has changed. One thread at a time per handle. */
-lvs_status lvs_director_start_daemon(struct lvs_director *director,
-                                     const struct lvs_daemon *daemon);
-
-/* Stops the synchronisation daemon of a role, LVS_ROLE_*. What a master has not handed out yet is lost. LVS_ERR_NOT_FOUND.
- * One thread at a time per handle. */
-lvs_status lvs_director_stop_daemon(struct lvs_director *director,
-                                    uint32_t role);
-
-/* Writes the description of the daemon of a role, LVS_ROLE_*, with what was chosen where it said 0; put the size into *out
- * first. LVS_ERR_NOT_FOUND if it does not run. One thread at a time per handle. */
-lvs_status lvs_director_daemon(const struct lvs_director *director,
-                               uint32_t role,
-                               struct lvs_daemon *out);
-
-/* Writes the next message that the master daemon has for its group, if any: send it, and ask again until the length is 0.
- * LVS_ERR_SPACE if it does not fit; message tells the length then, too, and the next call gives the same one.
- *
- * Ask after packets and after lvs_director_advance, and when lvs_director_next_deadline has come. One thread at a time per
- * handle. */
-lvs_status lvs_director_poll_sync(struct lvs_director *director,
-                                  uint64_t now_ns,
-                                  uint8_t *out,
-                                  size_t capacity,
-                                  struct lvs_sync_message *message);
-
-/* Takes a message that came for the backup daemon: the payload of a UDP datagram to its group and one of its ports. What
- * is wrong with it is told by *received, if that is not NULL, and counted, never an error. One thread at a time per
- * handle. */
-lvs_status lvs_director_receive_sync(struct lvs_director *director,
-                                     uint64_t now_ns,
-                                     const uint8_t *message,
-                                     size_t length,
-                                     struct lvs_sync_received *received);
-
-/* Writes what synchronisation has counted; put the size into *out first. One thread at a time per handle. */
-lvs_status lvs_director_sync_counts(const struct lvs_director *director, struct lvs_sync_counts *out);
-
-/* The name of one of LVS_SYNC_*, such as "no-backup"; "unknown" for other numbers. Thread-safe. */
-const char *lvs_sync_ignored_name(uint32_t reason);
-
-/* Changes a setting of the kernel's by its name, with or without "net.ipv4.vs." in front, to a value written as for
- * sysctl. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED for a value that the kernel would not take; then nothing has changed. One
- * thread at a time per handle. */
-lvs_status lvs_director_set_tunable(struct lvs_director *director,
-                                    const char *name,
-                                    size_t name_length,
-                                    const char *value,
-                                    size_t value_length);
-
-/* Writes a setting as sysctl would; needed is as for lvs_director_run. LVS_ERR_NOT_FOUND. One thread at a time per
- * handle. */
-lvs_status lvs_director_tunable(const struct lvs_director *director,
-                                const char *name,
-                                size_t name_length,
-                                char *out,
-                                size_t capacity,
-                                size_t *needed);
-
-/* The names of the settings, from 0 on, without "net.ipv4.vs."; NULL behind the last. Thread-safe. */
-const char *lvs_tunable_name(size_t index);
-
-/* Writes the timeouts of the director; put the size into *out first. One thread at a time per handle. */
-lvs_status lvs_director_timeouts(const struct lvs_director *director, struct lvs_timeouts *out);
-
-/* Changes the timeouts of the director, for connections from their next packet on. Those of ipvsadm --set are three of
- * them. LVS_ERR_REFUSED for more than 31 days; then nothing has changed. One thread at a time per handle. */
-lvs_status lvs_director_set_timeouts(struct lvs_director *director, const struct lvs_timeouts *timeouts);
-
-/* Changes what a full table does about a new connection: LVS_ADMISSION_*. One thread at a time per handle. */
-lvs_status lvs_director_set_admission(struct lvs_director *director, uint32_t admission);
-
-/* Turns the FTP helper on for services of these ports, as the kernel's module ip_vs_ftp does for 21; none turns it off.
- * At most eight, each once: LVS_ERR_REFUSED. Packets should have 16 bytes of room behind or in front of them. One thread
- * at a time per handle. */
-lvs_status lvs_director_set_ftp_ports(struct lvs_director *director, const uint16_t *ports, size_t count);
-
-/* The version of the library that runs, to compare with LVS_VERSION of the header. Thread-safe. */
-uint32_t lvs_version(void);
-
-/* The same as a text, such as "0.1.0". Thread-safe. */
-const char *lvs_version_text(void);
+/* Writes an address as lvs_address_parse reads it, the port unless it is 0; needed is as for lvs_director_run, and never
+ * above 48. LVS_ERR_ARGUMENT if it is no address. Thread-safe. */
+lvs_status lvs_address_format(const struct lvs_address *address, char *out, size_t capacity, size_t *needed);
 
 #ifdef __cplusplus
 }  // extern "C"

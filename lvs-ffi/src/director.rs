@@ -3,7 +3,7 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use lvs_core::{Admission, Applied, Config, Director, Instant, Kernel, RuleError};
+use lvs_core::{Admission, Config, Director, Instant, Kernel, RuleError};
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
 use crate::{lvs_director, lvs_path, ptr, status::boundary};
@@ -33,48 +33,6 @@ pub struct lvs_config {
     pub reserved: u16,
     /// The way to servers that lvs_director_set_path says nothing of.
     pub path: lvs_path,
-}
-
-/// What lvs_director_apply did.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct lvs_applied {
-    /// sizeof(lvs_applied), put there by the caller.
-    pub size: u32,
-    /// Services that are new.
-    pub services_added: u32,
-    /// Services whose description is another now.
-    pub services_changed: u32,
-    /// Services that are gone.
-    pub services_removed: u32,
-    /// Services whose description stayed. Their servers may have changed.
-    pub services_unchanged: u32,
-    /// Servers that are new, those of new services included.
-    pub servers_added: u32,
-    /// Servers whose description is another now.
-    pub servers_changed: u32,
-    /// Servers that are gone, those of services that are gone included.
-    pub servers_removed: u32,
-    /// Servers that stayed as they were.
-    pub servers_unchanged: u32,
-}
-
-impl ptr::Growing for lvs_applied {}
-
-impl From<&Applied> for lvs_applied {
-    fn from(applied: &Applied) -> Self {
-        Self {
-            size: 0,
-            services_added: number(applied.services_added.len()),
-            services_changed: number(applied.services_changed.len()),
-            services_removed: number(applied.services_removed.len()),
-            services_unchanged: number(applied.services_unchanged),
-            servers_added: number(applied.servers_added.len()),
-            servers_changed: number(applied.servers_changed.len()),
-            servers_removed: number(applied.servers_removed.len()),
-            servers_unchanged: number(applied.servers_unchanged),
-        }
-    }
 }
 
 /// Counts fit into 32 bits: nothing of which there are more is counted so.
@@ -270,43 +228,6 @@ pub unsafe extern "C" fn lvs_director_last_error(
         let (handle, out, needed) =
             unsafe { (lvs_director::borrow(director)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?) };
         ptr::put_text(&handle.notes.last_error, out, needed)
-    })
-}
-
-/// Makes the rules what a text says, -A and -a lines as ipvsadm -S writes them, and touches nothing else: what the text
-/// does not name is removed, what is new is added, what is described otherwise is changed in place; the rest keeps its
-/// connections, counters and order.
-///
-/// done, if not NULL, tells how much that was; put its size into it first. On refusal nothing has changed, and the rest is
-/// as for lvs_director_load. One thread at a time per handle.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lvs_director_apply(
-    director: *mut lvs_director,
-    text: *const c_char,
-    text_length: usize,
-    done: *mut lvs_applied,
-    error_line: *mut u32,
-    error_column: *mut u32,
-) -> lvs_status {
-    boundary(|| {
-        // SAFETY: the contract of the crate: valid for this call, or null.
-        let (mut handle, text, done, error_line, error_column) = unsafe {
-            (
-                lvs_director::borrow(director)?,
-                ptr::text(text, text_length)?,
-                ptr::sized_wanted(done)?,
-                ptr::wanted(error_line)?,
-                ptr::wanted(error_column)?,
-            )
-        };
-        let applied = handle.director.apply(text).map_err(|error| {
-            point_at(&error, error_line, error_column);
-            handle.refuse(&error)
-        })?;
-        if let Some(out) = done {
-            out.write(lvs_applied::from(&applied));
-        }
-        Ok(())
     })
 }
 

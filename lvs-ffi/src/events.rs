@@ -167,6 +167,21 @@ pub(crate) fn take_events(events: &mut [MaybeUninit<lvs_event>], mut poll: impl 
     taken
 }
 
+/// The name of one of LVS_EVENT_*, such as "drained"; "unknown" for other numbers. Thread-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn lvs_event_name(kind: u32) -> *const c_char {
+    let name: &CStr = match kind {
+        1 => c"made",
+        2 => c"gone",
+        3 => c"overloaded",
+        4 => c"relieved",
+        5 => c"drain-deadline",
+        6 => c"drained",
+        _ => c"unknown",
+    };
+    name.as_ptr()
+}
+
 /// The name of one of LVS_GONE_*, such as "expired"; "unknown" for other numbers. Thread-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn lvs_gone_name(gone: u32) -> *const c_char {

@@ -36,29 +36,50 @@
 #![expect(clippy::missing_safety_doc, reason = "one contract for all functions: see \"Pointers\" above")]
 #![deny(missing_docs)]
 
-mod address;
-mod connections;
-mod director;
-mod events;
-mod explain;
-mod handle;
-mod host;
-mod id;
-mod packet;
-mod ptr;
-mod reasons;
-mod scheduler;
-mod servers;
-mod services;
-mod shared;
-mod stats;
+// The header has its parts in this order, the dataplane's way through it.
 mod status;
-mod sync;
-mod text;
-mod tunables;
+
 mod version;
 
+mod director;
+
+mod packet;
+
+mod reasons;
+
+mod services;
+
+mod servers;
+
+mod apply;
+
+mod connections;
+
+mod events;
+
+mod explain;
+
+mod stats;
+
+mod tunables;
+
+mod host;
+
+mod sync;
+
+mod scheduler;
+
+mod shared;
+
+mod address;
+
+mod handle;
+mod id;
+mod ptr;
+mod text;
+
 pub use address::*;
+pub use apply::*;
 pub use connections::*;
 pub use director::*;
 pub use events::*;

@@ -39,7 +39,8 @@ pub struct lvs_packet {
     pub capacity: u32,
     /// Where the packet begins.
     pub offset: u32,
-    /// Bytes of the packet.
+    /// Bytes of the packet. Bytes behind the end of the IP packet, such as padding of Ethernet, do no harm: what is
+    /// rewritten goes without them.
     pub length: u32,
     /// The firewall mark, 0 for none.
     pub mark: u32,
@@ -69,9 +70,9 @@ pub struct lvs_result {
     pub next_hop_family: u32,
     /// Where to send it: the first 4 or all 16 bytes, most significant first; the rest is 0.
     pub next_hop: [u8; 16],
-    /// The real server, if it is forwarded.
+    /// The real server, if it is forwarded to or from one; else the index is LVS_NONE.
     pub server: lvs_server_id,
-    /// The connection, if it is forwarded on one.
+    /// The connection, if it is forwarded on one; else the index is LVS_NONE.
     pub connection: lvs_connection_id,
 }
 

@@ -131,6 +131,36 @@ pub(crate) unsafe fn sized<T: Growing>(pointer: *const T, default: T) -> Result<
     Ok(value)
 }
 
+/// An array of structures that begin with their size: all the same, since what lies behind one begins there. With the
+/// place of the one that is wrong.
+///
+/// # Safety
+/// Null, or `len` structures of the size that the first one says, as for [`sized`].
+pub(crate) unsafe fn sized_array<T: Growing>(
+    pointer: *const T,
+    len: usize,
+    default: T,
+) -> Result<Vec<T>, (usize, lvs_status)> {
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the caller's promise is the same.
+    let size = unsafe { size_of_given(pointer) }.map_err(|status| (0, status))?;
+    let bytes = len.checked_mul(size).ok_or((0, LVS_ERR_ARGUMENT))?;
+    check_array(pointer.cast::<u8>(), bytes).map_err(|status| (0, status))?;
+    let read = |place: usize| {
+        let one = pointer.wrapping_byte_add(place * size);
+        // SAFETY: the caller's promise: there is one at each such place. That it is aligned is looked at there.
+        unsafe {
+            if size_of_given(one)? != size {
+                return Err(LVS_ERR_ARGUMENT);
+            }
+            sized(one, default)
+        }
+    };
+    (0..len).map(|place| read(place).map_err(|status| (place, status))).collect()
+}
+
 /// The size that a structure says it has.
 ///
 /// # Safety
@@ -223,6 +253,20 @@ pub(crate) fn check_array<T>(pointer: *const T, len: usize) -> Result<(), lvs_st
     if fits { Ok(()) } else { Err(LVS_ERR_ARGUMENT) }
 }
 
+/// Writes values into an array, all or none, and tells how many there are.
+pub(crate) fn put_all<T>(
+    values: Vec<T>,
+    out: &mut [MaybeUninit<T>],
+    needed: Option<&mut MaybeUninit<usize>>,
+) -> Result<(), lvs_status> {
+    needed.map(|needed| needed.write(values.len()));
+    if values.len() > out.len() {
+        return Err(lvs_status::LVS_ERR_SPACE);
+    }
+    fill(out, values.into_iter());
+    Ok(())
+}
+
 /// Writes a text and a zero byte into a buffer, and tells how large a buffer it takes.
 pub(crate) fn put_text(
     text: &str,
@@ -299,6 +343,22 @@ mod tests {
         assert_eq!(read(&[16, 5, 6, 1]), Err(LVS_ERR_ARGUMENT));
         assert_eq!(read(&[4]), Err(LVS_ERR_ARGUMENT));
         assert_eq!(read(&[u32::MAX]), Err(LVS_ERR_ARGUMENT));
+    }
+
+    #[test]
+    fn the_size_of_the_first_is_the_way_to_the_next() {
+        let read = |words: &[u32], len| {
+            // SAFETY: as many words as these sizes say.
+            unsafe { sized_array(words.as_ptr().cast(), len, DEFAULT) }
+        };
+        let one = |old, new| Sized { size: 12, old, new };
+        assert_eq!(read(&[12, 5, 6, 12, 7, 8], 2), Ok(vec![one(5, 6), one(7, 8)]));
+        assert_eq!(read(&[8, 5, 8, 7], 2).map(|all| all.iter().map(|one| one.old).collect()), Ok(vec![5, 7]));
+        assert_eq!(read(&[12, 5, 6, 8, 7, 0], 2), Err((1, LVS_ERR_ARGUMENT)));
+        assert_eq!(read(&[16, 5, 6, 0, 16, 7, 8, 9], 2), Err((1, LVS_ERR_ARGUMENT)));
+        assert_eq!(read(&[10, 5, 6], 2), Err((1, LVS_ERR_ARGUMENT)), "the second would begin at an odd place");
+        assert_eq!(read(&[12, 5, 6], usize::MAX), Err((0, LVS_ERR_ARGUMENT)));
+        assert_eq!(read(&[], 0), Ok(vec![]));
     }
 
     #[test]

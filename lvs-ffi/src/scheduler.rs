@@ -96,9 +96,10 @@ pub enum lvs_weights {
 
 /// A scheduler of one's own. Begin with LVS_SCHEDULER_INIT and put at least pick.
 ///
-/// The functions are called in the thread that makes the call, in the midst of it. They must return (no longjmp, no C++
-/// exception), and must not call the director that calls them: LVS_ERR_BUSY. The arrays are there only as long as the
-/// call lasts: all servers of the service, the newest first.
+/// The functions are called in the thread that makes the call, in the midst of it, and never two at once for one service,
+/// not even by a shared director. They must return (no longjmp, no C++ exception), and must not call the director that
+/// calls them: LVS_ERR_BUSY. The arrays are there only as long as the call lasts: all servers of the service, the newest
+/// first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct lvs_scheduler {
@@ -112,7 +113,16 @@ pub struct lvs_scheduler {
     >,
     /// Is told that the service has taken up the scheduler, or that a server came, went or was edited; or NULL.
     pub changed: Option<extern "C" fn(servers: *const lvs_candidate, count: usize, user: *mut c_void)>,
-    /// Is told that the scheduler is not needed any more: the last call of all; or NULL.
+    /// When tick is to be called next, UINT64_MAX for never. Asked once the service has taken up the scheduler, and after
+    /// each pick and tick; or NULL.
+    pub next_tick: Option<extern "C" fn(user: *mut c_void) -> u64>,
+    /// Is told the time: when the service has taken up the scheduler, and within lvs_director_advance once next_tick has
+    /// come; or NULL.
+    pub tick: Option<extern "C" fn(now_ns: u64, user: *mut c_void)>,
+    /// Makes a copy that would answer the same: another user pointer for these functions, which release takes back.
+    /// lvs_director_explain asks it, and tells LVS_VERDICT_UNKNOWN where this is NULL or returns false.
+    pub fork: Option<extern "C" fn(user: *mut c_void, copy: *mut *mut c_void) -> bool>,
+    /// Is told that the scheduler, or the copy, is not needed any more: the last call of all with it; or NULL.
     pub release: Option<extern "C" fn(user: *mut c_void)>,
     /// Handed to the functions as it is.
     pub user: *mut c_void,
@@ -131,6 +141,9 @@ impl lvs_scheduler {
             weights: 0,
             pick: None,
             changed: None,
+            next_tick: None,
+            tick: None,
+            fork: None,
             release: None,
             user: core::ptr::null_mut(),
         };
@@ -157,12 +170,15 @@ impl lvs_scheduler {
 struct Functions {
     pick: Option<extern "C" fn(*const lvs_new_flow, *const lvs_candidate, usize, *mut c_void) -> u32>,
     changed: Option<extern "C" fn(*const lvs_candidate, usize, *mut c_void)>,
+    next_tick: Option<extern "C" fn(*mut c_void) -> u64>,
+    tick: Option<extern "C" fn(u64, *mut c_void)>,
+    fork: Option<extern "C" fn(*mut c_void, *mut *mut c_void) -> bool>,
     release: Option<extern "C" fn(*mut c_void)>,
 }
 
 impl From<lvs_scheduler> for Functions {
-    fn from(lvs_scheduler { pick, changed, release, .. }: lvs_scheduler) -> Self {
-        Self { pick, changed, release }
+    fn from(lvs_scheduler { pick, changed, next_tick, tick, fork, release, .. }: lvs_scheduler) -> Self {
+        Self { pick, changed, next_tick, tick, fork, release }
     }
 }
 
@@ -202,8 +218,9 @@ impl Scheduler for Callbacks {
         Some(chosen.id.into())
     }
 
-    fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
+    fn start(&mut self, pool: &Pool<'_>, now: Instant) -> Result<(), PoolRefused> {
         self.tell(pool);
+        self.tick(now);
         Ok(())
     }
 
@@ -221,6 +238,24 @@ impl Scheduler for Callbacks {
 
     fn edited(&mut self, _position: usize, pool: &Pool<'_>) {
         self.tell(pool);
+    }
+
+    fn next_tick(&self) -> Option<Instant> {
+        let at = Instant::from_nanos(self.functions.next_tick?(self.user.0));
+        (at != Instant::MAX).then_some(at)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if let Some(tick) = self.functions.tick {
+            tick(now.as_nanos(), self.user.0);
+        }
+    }
+
+    fn fork(&self) -> Option<Box<dyn Scheduler>> {
+        let mut copy = core::ptr::null_mut();
+        let is_taken = Arc::new(AtomicBool::new(self.functions.fork?(self.user.0, &raw mut copy)));
+        let copy = Self { user: User(copy), seen: Vec::new(), is_taken, ..*self };
+        copy.is_taken.load(Ordering::Relaxed).then(|| Box::new(copy) as Box<dyn Scheduler>)
     }
 }
 

@@ -73,7 +73,7 @@ impl lvs_server {
         unsafe { ptr::sized(server, Self::DEFAULT) }
     }
 
-    const DEFAULT: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         size: size_of::<Self>() as u32,
         weight: 1,
         address: lvs_address { family: 0, reserved: 0, port: 0, bytes: [0; 16] },
@@ -374,16 +374,8 @@ pub unsafe extern "C" fn lvs_director_servers_at(
                 ptr::wanted(needed)?,
             )
         };
-        let address = address.ip()?;
-        let servers = handle.director.servers_at(address);
-        needed.map(|needed| needed.write(servers.len()));
-        if servers.len() > out.len() {
-            return Err(lvs_status::LVS_ERR_SPACE);
-        }
-        for (place, server) in out.iter_mut().zip(servers) {
-            place.write(server.into());
-        }
-        Ok(())
+        let servers = handle.director.servers_at(address.ip()?);
+        ptr::put_all(servers.into_iter().map(lvs_server_id::from).collect(), out, needed)
     })
 }
 
@@ -461,8 +453,9 @@ impl lvs_drain {
 }
 
 /// Drains a server: it gets no new connections from the next packet on, while those it has go on; its description stays.
-/// When the last is gone the next lvs_director_advance tells so, by LVS_EVENT_DRAINED. how may be NULL, which is as
-/// LVS_DRAIN_INIT. LVS_ERR_NOT_FOUND. One thread at a time per handle.
+/// When the last is gone the next lvs_director_advance tells so, by LVS_EVENT_DRAINED; a server that has none is drained,
+/// and with LVS_DRAIN_THEN_REMOVE removed, at once. how may be NULL, which is as LVS_DRAIN_INIT; draining again takes the
+/// new choices. LVS_ERR_NOT_FOUND. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_drain(
     director: *mut lvs_director,

@@ -106,6 +106,16 @@ impl lvs_service {
         Ok(ServiceKey::address(protocol, address))
     }
 
+    /// Mark, protocol and address of what a key names.
+    pub(crate) fn named_by(key: &ServiceKey) -> (u32, u8, lvs_address) {
+        match *key {
+            ServiceKey::Address { protocol, address } => (0, protocol.number(), address.into()),
+            ServiceKey::Mark { mark, family } => {
+                (mark, 0, lvs_address { family: family as u8, ..lvs_address::default() })
+            }
+        }
+    }
+
     pub(crate) fn read(&self) -> Result<ServiceSpec, lvs_status> {
         if self.reserved != 0 || self.flags & !ALL_FLAGS != 0 {
             return Err(LVS_ERR_ARGUMENT);
@@ -132,12 +142,7 @@ impl lvs_service {
 
 impl From<&ServiceSpec> for lvs_service {
     fn from(spec: &ServiceSpec) -> Self {
-        let (mark, protocol, address) = match spec.key {
-            ServiceKey::Address { protocol, address } => (0, protocol.number(), address.into()),
-            ServiceKey::Mark { mark, family } => {
-                (mark, 0, lvs_address { family: family as u8, ..lvs_address::default() })
-            }
-        };
+        let (mark, protocol, address) = Self::named_by(&spec.key);
         let (netmask_v4, netmask_v6) = match spec.netmask {
             Some(Netmask::V4(mask)) => (mask.octets(), 0),
             Some(Netmask::V6(prefix)) => ([0; 4], prefix),
@@ -358,8 +363,8 @@ pub struct lvs_service_options {
 
 impl ptr::Growing for lvs_service_options {}
 
-/// Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED;
-/// then nothing has changed. One thread at a time per handle.
+/// Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED for
+/// numbers out of range, LVS_ERR_FULL for timeouts that 65535 other services have of their own; then nothing has changed. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_set_service_options(
     director: *mut lvs_director,
@@ -395,5 +400,36 @@ pub unsafe extern "C" fn lvs_director_set_service_options(
             begins_anywhere: options.flags & LVS_SERVICE_BEGINS_ANYWHERE != 0,
         };
         handle.director.set_service_options(service.into(), options).map_err(|error| handle.refuse(&error))
+    })
+}
+
+/// Writes what a service does beyond the kernel's; put the sizes there first. Timeouts of its own are written into
+/// timeouts, which may be NULL, and options->timeouts points there then; it is NULL if the service has none.
+/// LVS_ERR_NOT_FOUND. One thread at a time per handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_director_service_options(
+    director: *const lvs_director,
+    service: lvs_service_id,
+    options: *mut lvs_service_options,
+    timeouts: *mut lvs_timeouts,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, out, own) =
+            unsafe { (lvs_director::borrow(director)?, ptr::sized_out(options)?, ptr::sized_wanted(timeouts)?) };
+        let options = handle.director.service_options(service.into()).ok_or(LVS_ERR_NOT_FOUND)?;
+        let slow_start = options.slow_start;
+        out.write(lvs_service_options {
+            size: 0,
+            flags: if options.begins_anywhere { LVS_SERVICE_BEGINS_ANYWHERE } else { 0 },
+            slow_start_ms: slow_start
+                .map_or(0, |slow_start| u32::try_from(slow_start.duration.as_millis()).unwrap_or(u32::MAX)),
+            slow_start_percent: slow_start.map_or(0, |slow_start| slow_start.least_percent.into()),
+            timeouts: if options.timeouts.is_some() { timeouts } else { core::ptr::null() },
+        });
+        if let (Some(own), Some(timeouts)) = (own, &options.timeouts) {
+            own.write(lvs_timeouts::from(timeouts));
+        }
+        Ok(())
     })
 }

@@ -5,16 +5,18 @@ use core::slice::from_mut;
 
 use lvs_core::{Instant, Meta, Packet, SharedDirector, Verdict};
 
-use crate::director::{config_of, lvs_applied, number, point_at};
+use crate::apply::{lvs_applied, lvs_change_visitor, tell};
+use crate::director::{config_of, number, point_at};
 use crate::events::take_events;
 use crate::explain::explained;
 use crate::lvs_status::{self, LVS_ERR_NOT_FOUND, LVS_ERR_NULL};
 use crate::packet::{Answers, check, opened, process};
 use crate::servers::put_server;
+use crate::stats::count_of;
 use crate::{
     lvs_address, lvs_config, lvs_connection, lvs_connection_id, lvs_counters, lvs_director, lvs_drain, lvs_event,
     lvs_filter, lvs_packet, lvs_path, lvs_result, lvs_server, lvs_server_id, lvs_server_info, lvs_service,
-    lvs_service_id, lvs_shared, ptr, status::boundary,
+    lvs_service_id, lvs_shared, lvs_stats, ptr, status::boundary,
 };
 
 /// Builds a director for several threads, of so many shards: one for each thread that brings packets is right; 0 counts
@@ -217,6 +219,8 @@ pub unsafe extern "C" fn lvs_shared_apply(
     text: *const c_char,
     text_length: usize,
     done: *mut lvs_applied,
+    visit: lvs_change_visitor,
+    user: *mut c_void,
     error_line: *mut u32,
     error_column: *mut u32,
 ) -> lvs_status {
@@ -235,9 +239,7 @@ pub unsafe extern "C" fn lvs_shared_apply(
             point_at(&error, error_line, error_column);
             handle.refuse(&error)
         })?;
-        if let Some(done) = done {
-            done.write(lvs_applied::from(&applied));
-        }
+        tell(&applied, done, visit, user);
         Ok(())
     })
 }
@@ -463,7 +465,7 @@ pub unsafe extern "C" fn lvs_shared_set_tunable(
     })
 }
 
-/// Tells the way to servers of an address, as lvs_director_set_path; path must not be NULL here. Thread-safe.
+/// Tells the way to servers of an address, as lvs_director_set_path. Thread-safe.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_shared_set_path(
     shared: *const lvs_shared,
@@ -472,8 +474,11 @@ pub unsafe extern "C" fn lvs_shared_set_path(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, address, path) = unsafe { (lvs_shared::borrow(shared)?, ptr::input(address)?, ptr::input(path)?) };
-        handle.director.set_path(address.ip()?, path.read()?);
+        let (handle, address, path) = unsafe { (lvs_shared::borrow(shared)?, ptr::input(address)?, ptr::given(path)?) };
+        match (address.ip()?, path) {
+            (address, Some(path)) => handle.director.set_path(address, path.read()?),
+            (address, None) => handle.director.with(|director| director.clear_path(address)),
+        }
         Ok(())
     })
 }
@@ -535,5 +540,33 @@ pub unsafe extern "C" fn lvs_shared_metrics(
         let (handle, out, needed) =
             unsafe { (lvs_shared::borrow(shared)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?) };
         ptr::put_text(&handle.director.metrics(), out, needed)
+    })
+}
+
+/// Writes what there is to know of the director as a whole, as lvs_director_stats. It stops all threads for a moment.
+/// Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_shared_stats(shared: *const lvs_shared, out: *mut lvs_stats) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, out) = unsafe { (lvs_shared::borrow(shared)?, ptr::sized_out(out)?) };
+        out.write(handle.director.with(|director| lvs_stats::from(&*director)));
+        Ok(())
+    })
+}
+
+/// Writes how many packets got a verdict for a reason, at all shards, as lvs_director_count. Thread-safe.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_shared_count(
+    shared: *const lvs_shared,
+    verdict: u32,
+    reason: u32,
+    out: *mut u64,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, out) = unsafe { (lvs_shared::borrow(shared)?, ptr::output(out)?) };
+        out.write(count_of(&handle.director.reasons(), verdict, reason)?);
+        Ok(())
     })
 }

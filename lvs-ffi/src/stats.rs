@@ -2,7 +2,7 @@
 
 use core::ffi::c_char;
 
-use lvs_core::{Counters, DropReason, PassReason, Rates, ReplyReason};
+use lvs_core::{Counters, Director, DropReason, PassReason, Rates, ReasonCounts, ReplyReason};
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND};
 use crate::{director::number, lvs_director, ptr, status::boundary};
@@ -93,16 +93,10 @@ pub struct lvs_stats {
 
 impl ptr::Growing for lvs_stats {}
 
-/// Writes what there is to know of the director as a whole; put the size into *out first. One thread at a time per
-/// handle.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn lvs_director_stats(director: *const lvs_director, out: *mut lvs_stats) -> lvs_status {
-    boundary(|| {
-        // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
-        let director = &handle.director;
+impl From<&Director> for lvs_stats {
+    fn from(director: &Director) -> Self {
         let evictions = director.evictions();
-        out.write(lvs_stats {
+        Self {
             size: 0,
             connections: number(director.connection_count()),
             capacity: number(director.capacity()),
@@ -116,7 +110,18 @@ pub unsafe extern "C" fn lvs_director_stats(director: *const lvs_director, out: 
             dropped_entries: director.dropped_entries(),
             counters: director.counters().into(),
             rates: director.rates().into(),
-        });
+        }
+    }
+}
+
+/// Writes what there is to know of the director as a whole; put the size into *out first. One thread at a time per
+/// handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_director_stats(director: *const lvs_director, out: *mut lvs_stats) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::sized_out(out)?) };
+        out.write(lvs_stats::from(&*handle.director));
         Ok(())
     })
 }
@@ -130,21 +135,25 @@ pub unsafe extern "C" fn lvs_director_count(
     reason: u32,
     out: *mut u64,
 ) -> lvs_status {
-    fn find<T: Copy>(all: &[T], is: impl Fn(T) -> bool) -> Result<T, lvs_status> {
-        all.iter().copied().find(|&one| is(one)).ok_or(LVS_ERR_ARGUMENT)
-    }
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (handle, out) = unsafe { (lvs_director::borrow(director)?, ptr::output(out)?) };
-        let counts = handle.director.reasons();
-        out.write(match (verdict, reason) {
-            (0, _) => counts.passed(find(PassReason::ALL, |one| one as u32 == reason)?),
-            (1, 0) => counts.forwarded(),
-            (2, _) => counts.replied(find(ReplyReason::ALL, |one| one as u32 == reason)?),
-            (3, _) => counts.dropped(find(DropReason::ALL, |one| one as u32 == reason)?),
-            _ => return Err(LVS_ERR_ARGUMENT),
-        });
+        out.write(count_of(handle.director.reasons(), verdict, reason)?);
         Ok(())
+    })
+}
+
+/// The count of a verdict and a reason, if there are such.
+pub(crate) fn count_of(counts: &ReasonCounts, verdict: u32, reason: u32) -> Result<u64, lvs_status> {
+    fn find<T: Copy>(all: &[T], is: impl Fn(T) -> bool) -> Result<T, lvs_status> {
+        all.iter().copied().find(|&one| is(one)).ok_or(LVS_ERR_ARGUMENT)
+    }
+    Ok(match (verdict, reason) {
+        (0, _) => counts.passed(find(PassReason::ALL, |one| one as u32 == reason)?),
+        (1, 0) => counts.forwarded(),
+        (2, _) => counts.replied(find(ReplyReason::ALL, |one| one as u32 == reason)?),
+        (3, _) => counts.dropped(find(DropReason::ALL, |one| one as u32 == reason)?),
+        _ => return Err(LVS_ERR_ARGUMENT),
     })
 }
 

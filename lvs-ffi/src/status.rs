@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lvs_core::{ConfigError, ControlError, RuleError};
+use lvs_core::{ApplyError, ConfigError, ControlError, RuleError};
 
 /// What a call came to.
 #[repr(i32)]
@@ -78,6 +78,12 @@ impl From<&ControlError> for lvs_status {
 impl From<&RuleError> for lvs_status {
     fn from(error: &RuleError) -> Self {
         error.control.as_ref().map_or(LVS_ERR_RULE, Self::from)
+    }
+}
+
+impl From<&ApplyError> for lvs_status {
+    fn from(error: &ApplyError) -> Self {
+        Self::from(&error.error)
     }
 }
 

@@ -239,3 +239,21 @@ pub unsafe extern "C" fn lvs_director_set_ftp_ports(
         handle.director.set_ftp_ports(ports).map_err(|error| handle.refuse(&error))
     })
 }
+
+/// Writes the ports of the FTP helper; capacity 8 is always enough. needed, if not NULL, is how many there are, on LVS_OK
+/// and on LVS_ERR_SPACE. One thread at a time per handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lvs_director_ftp_ports(
+    director: *const lvs_director,
+    out: *mut u16,
+    capacity: usize,
+    needed: *mut usize,
+) -> lvs_status {
+    boundary(|| {
+        // SAFETY: the contract of the crate: valid for this call, or null.
+        let (handle, out, needed) =
+            unsafe { (lvs_director::borrow(director)?, ptr::array_out(out, capacity)?, ptr::wanted(needed)?) };
+        let ports: Vec<u16> = handle.director.ftp_ports().collect();
+        ptr::put_all(ports, out, needed)
+    })
+}

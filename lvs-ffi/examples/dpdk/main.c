@@ -186,7 +186,7 @@ static void reload(void)
 
 	if (length == SIZE_MAX) {
 		fprintf(stderr, "%s: %s: the rules stay\n", options.rules, strerror(errno));
-	} else if (lvs_shared_apply(director, rules, length, NULL, &line, NULL) != LVS_OK) {
+	} else if (lvs_shared_apply(director, rules, length, NULL, NULL, NULL, &line, NULL) != LVS_OK) {
 		lvs_shared_last_error(director, why, sizeof why, NULL);
 		fprintf(stderr, "%s: %s: the rules stay\n", options.rules, why);
 	}

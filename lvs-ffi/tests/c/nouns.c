@@ -369,6 +369,7 @@ static void events_tell_what_happened(void)
     CHECK(events[0].server_id.index == server.index && events[0].protocol == 6);
     CHECK(lvs_director_poll_events(director, events, 4, &count) == LVS_OK && count == 2);
     CHECK(events[0].kind == LVS_EVENT_GONE && events[0].gone == LVS_GONE_EXPIRED);
+    CHECK(strcmp(lvs_event_name(events[0].kind), "gone") == 0 && strcmp(lvs_event_name(0), "unknown") == 0);
     CHECK(strcmp(lvs_gone_name(events[0].gone), "expired") == 0 && strcmp(lvs_gone_name(0), "unknown") == 0);
     CHECK(events[1].kind == LVS_EVENT_DRAINED && events[1].count == 1 && events[1].connection.index == LVS_NONE);
     CHECK(lvs_director_poll_events(director, NULL, 0, &count) == LVS_OK && count == 0);
@@ -384,6 +385,31 @@ static void events_tell_what_happened(void)
     lvs_director_free(director);
 }
 
+/* Changes as one is told of them, one letter for the kind and one for the noun. */
+struct told {
+    lvs_director *director;
+    char changes[32];
+    size_t count, most;
+    lvs_change last;
+};
+
+static bool told_of(const lvs_change *change, void *user)
+{
+    struct told *told = user;
+    CHECK(change->size == sizeof *change && change->reserved == 0);
+    CHECK(lvs_director_clear(told->director) == LVS_ERR_BUSY);
+    told->changes[told->count++] = "?aer"[change->kind];
+    told->changes[told->count++] = change->server.family == 0 ? 'S' : 's';
+    told->last = *change;
+    return told->count < 2 * told->most;
+}
+
+static bool is_address(const lvs_address *is, const char *text)
+{
+    lvs_address wanted = address(text);
+    return memcmp(is, &wanted, sizeof wanted) == 0;
+}
+
 static void a_wanted_configuration_is_reached(void)
 {
     static const char WANTED[] = "-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.0.0.2 -m\n-A -f 5\n";
@@ -391,15 +417,93 @@ static void a_wanted_configuration_is_reached(void)
     lvs_director *director = director_with_events();
     lvs_service_id web = service_at(director, "192.0.2.10:80");
     lvs_applied done = { .size = sizeof done };
+    struct told told = { .director = director, .most = 10 };
     uint32_t line = 0, column = 0;
 
     server_at(director, web, "10.0.0.1:8080");
-    CHECK(lvs_director_apply(director, WANTED, strlen(WANTED), &done, &line, &column) == LVS_OK);
+    CHECK(lvs_director_apply(director, WANTED, strlen(WANTED), &done, told_of, &told, &line, &column) == LVS_OK);
     CHECK(done.services_added == 1 && done.services_unchanged == 1 && done.services_removed == 0);
     CHECK(done.servers_added == 1 && done.servers_removed == 1 && done.size == sizeof done && line == 0);
-    CHECK(lvs_director_apply(director, WRONG, strlen(WRONG), NULL, &line, &column) == LVS_ERR_REFUSED);
-    CHECK(line == 2 && column == 12);
-    CHECK(lvs_director_apply(director, "--what", 6, NULL, NULL, NULL) == LVS_ERR_RULE);
+    CHECK(strcmp(told.changes, "aSasrs") == 0);
+    CHECK(told.last.kind == LVS_CHANGE_REMOVED && told.last.protocol == LVS_PROTOCOL_TCP && told.last.mark == 0);
+    CHECK(is_address(&told.last.service, "192.0.2.10:80") && is_address(&told.last.server, "10.0.0.1:8080"));
+    CHECK(lvs_director_apply(director, WRONG, strlen(WRONG), NULL, told_of, &told, &line, &column) == LVS_ERR_REFUSED);
+    CHECK(line == 2 && column == 12 && told.count == 6);
+    CHECK(lvs_director_apply(director, "--what", 6, NULL, NULL, NULL, NULL, NULL) == LVS_ERR_RULE);
+    told = (struct told){ .director = director, .most = 2 };
+    CHECK(lvs_director_apply(director, NULL, 0, &done, told_of, &told, NULL, NULL) == LVS_OK);
+    CHECK(done.services_removed == 2 && done.servers_removed == 1 && strcmp(told.changes, "rSrS") == 0);
+    lvs_director_free(director);
+}
+
+static void wanted_services_may_be_records(void)
+{
+    lvs_director *director = director_with_events();
+    lvs_service services[2] = { LVS_SERVICE_INIT, LVS_SERVICE_INIT };
+    lvs_server servers[2] = { LVS_SERVER_INIT, LVS_SERVER_INIT };
+    lvs_wanted wanted[2] = { { &services[0], servers, 2 }, { &services[1], NULL, 0 } };
+    lvs_applied done = { .size = sizeof done };
+    struct told told = { .director = director, .most = 10 };
+    uint32_t service = 77, server = 77;
+    lvs_service_id web;
+    lvs_server_id first, same;
+    char text[400];
+
+    services[0].protocol = LVS_PROTOCOL_TCP;
+    services[0].address = address("192.0.2.10:80");
+    services[1].mark = 5;
+    services[1].address.family = 6;
+    servers[0].address = address("10.0.0.1:80");
+    servers[1].address = address("10.0.0.2:80");
+    CHECK(lvs_director_apply_services(director, wanted, 2, &done, told_of, &told, &service, &server) == LVS_OK);
+    CHECK(strcmp(told.changes, "aSaSasas") == 0 && done.servers_added == 2 && service == 77 && server == 77);
+    text_of(director, "-S -n", text, sizeof text);
+    CHECK(strstr(text, "-A -f 5 -6 -s wlc\n") != NULL);
+    CHECK(lvs_director_find_service(director, &services[0], &web) == LVS_OK);
+    CHECK(lvs_director_find_server(director, web, &servers[0].address, &first) == LVS_OK);
+
+    servers[1].weight = 7;
+    told = (struct told){ .director = director, .most = 10 };
+    CHECK(lvs_director_apply_services(director, wanted, 1, &done, told_of, &told, NULL, NULL) == LVS_OK);
+    CHECK(strcmp(told.changes, "rSes") == 0 && done.services_unchanged == 1 && done.servers_unchanged == 1);
+    CHECK(is_address(&told.last.server, "10.0.0.2:80") && told.last.kind == LVS_CHANGE_EDITED);
+    CHECK(lvs_director_find_server(director, web, &servers[0].address, &same) == LVS_OK && same.index == first.index);
+
+    /* What is refused, and where. */
+    servers[1].weight = UINT32_MAX;
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_REFUSED);
+    CHECK(service == 0 && server == 1);
+    CHECK(lvs_director_last_error(director, text, sizeof text, NULL) == LVS_OK && strstr(text, "10.0.0.2:80") != NULL);
+    servers[1] = servers[0];
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_EXISTS);
+    CHECK(service == 0 && server == 1);
+    servers[1].address = address("10.0.0.2:80");
+    servers[1].method = 9;
+    service = 77;
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_ARGUMENT);
+    CHECK(service == 0 && server == 1);
+    servers[1].method = LVS_METHOD_NAT;
+    servers[1].size = sizeof servers[1] + 4;
+    server = 77;
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_ARGUMENT);
+    CHECK(server == 1);
+    servers[1].size = sizeof servers[1];
+    strcpy(services[1].scheduler, "fastest");
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_NOT_FOUND);
+    CHECK(service == 1 && server == LVS_NONE);
+    services[1] = services[0];
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_EXISTS);
+    CHECK(service == 1 && server == LVS_NONE);
+    wanted[1].service = NULL;
+    service = 77;
+    CHECK(lvs_director_apply_services(director, wanted, 2, NULL, NULL, NULL, &service, &server) == LVS_ERR_NULL);
+    CHECK(service == 1 && server == LVS_NONE);
+    wanted[0].servers = NULL;
+    CHECK(lvs_director_apply_services(director, wanted, 1, NULL, NULL, NULL, &service, &server) == LVS_ERR_NULL);
+    CHECK(service == 0 && server == 0);
+    text_of(director, "-S -n", text, sizeof text);
+    CHECK(strcmp(text, "-A -t 192.0.2.10:80 -s wlc\n-a -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w 1\n"
+                       "-a -t 192.0.2.10:80 -r 10.0.0.2:80 -g -w 7\n") == 0);
     lvs_director_free(director);
 }
 
@@ -437,10 +541,10 @@ static void settings_have_names(void)
 {
     lvs_director *director = director_with_rules();
     lvs_timeouts timeouts = LVS_TIMEOUTS_INIT;
-    lvs_service_options options = LVS_SERVICE_OPTIONS_INIT;
+    lvs_service_options options = LVS_SERVICE_OPTIONS_INIT, back = LVS_SERVICE_OPTIONS_INIT;
     lvs_service_id service = { 0, 0 }, none = { LVS_NONE, 0 };
-    uint16_t ports[] = { 21, 2121 };
-    size_t names = 0;
+    uint16_t ports[] = { 21, 2121 }, asked[2] = { 0, 0 };
+    size_t names = 0, needed = 0;
     char text[40];
 
     while (lvs_tunable_name(names) != NULL) {
@@ -467,11 +571,21 @@ static void settings_have_names(void)
     CHECK(lvs_director_set_timeouts(director, &timeouts) == LVS_ERR_REFUSED);
     timeouts = (lvs_timeouts)LVS_TIMEOUTS_INIT;
     timeouts.tcp_ms[LVS_TCP_SYN_RECEIVED] = 1000;
+    CHECK(lvs_director_service_options(director, service, &back, &timeouts) == LVS_OK);
+    CHECK(back.size == sizeof back && back.flags == 0 && back.slow_start_ms == 0 && back.timeouts == NULL);
+    CHECK(timeouts.tcp_ms[LVS_TCP_SYN_RECEIVED] == 1000); /* it has none of its own */
     options.flags = LVS_SERVICE_BEGINS_ANYWHERE;
     options.slow_start_ms = 60000;
     options.timeouts = &timeouts;
     CHECK(lvs_director_set_service_options(director, service, &options) == LVS_OK);
     CHECK(lvs_director_set_service_options(director, none, &options) == LVS_ERR_NOT_FOUND);
+    timeouts.tcp_ms[LVS_TCP_SYN_RECEIVED] = 0;
+    CHECK(lvs_director_service_options(director, service, &back, &timeouts) == LVS_OK);
+    CHECK(back.flags == LVS_SERVICE_BEGINS_ANYWHERE && back.slow_start_ms == 60000 && back.slow_start_percent == 10);
+    CHECK(back.timeouts == &timeouts && timeouts.tcp_ms[LVS_TCP_SYN_RECEIVED] == 1000);
+    CHECK(lvs_director_set_service_options(director, service, &back) == LVS_OK);
+    CHECK(lvs_director_service_options(director, service, &back, NULL) == LVS_OK && back.timeouts == NULL);
+    CHECK(lvs_director_service_options(director, none, &back, NULL) == LVS_ERR_NOT_FOUND);
     options.slow_start_percent = 101;
     CHECK(lvs_director_set_service_options(director, service, &options) == LVS_ERR_REFUSED);
     options.slow_start_percent = 1000;
@@ -479,7 +593,10 @@ static void settings_have_names(void)
 
     CHECK(lvs_director_set_admission(director, LVS_ADMISSION_EVICT_HALF_OPEN) == LVS_OK);
     CHECK(lvs_director_set_admission(director, 3) == LVS_ERR_ARGUMENT);
+    CHECK(lvs_director_ftp_ports(director, NULL, 0, &needed) == LVS_OK && needed == 0);
     CHECK(lvs_director_set_ftp_ports(director, ports, 2) == LVS_OK);
+    CHECK(lvs_director_ftp_ports(director, asked, 1, &needed) == LVS_ERR_SPACE && needed == 2 && asked[0] == 0);
+    CHECK(lvs_director_ftp_ports(director, asked, 2, NULL) == LVS_OK && asked[0] + asked[1] == 21 + 2121);
     ports[1] = 21;
     CHECK(lvs_director_set_ftp_ports(director, ports, 2) == LVS_ERR_REFUSED);
     CHECK(lvs_director_set_available_memory(director, 100) == LVS_OK);
@@ -645,6 +762,99 @@ static void a_scheduler_may_be_the_callers(void)
     CHECK(first.releases == 3);
 }
 
+/* A scheduler that goes round, whose turn is its copy's too, and that begins anew every ten seconds. */
+struct round {
+    uint32_t next;
+    uint64_t ends;
+    int ticks, forks, *released;
+};
+
+static uint32_t take_turns(const lvs_new_flow *flow, const lvs_candidate *servers, size_t count, void *user)
+{
+    struct round *round = user;
+    (void)flow, (void)servers;
+    return count == 0 ? LVS_NONE : round->next++ % (uint32_t)count;
+}
+
+static uint64_t end_of_round(void *user)
+{
+    return ((struct round *)user)->ends;
+}
+
+static void begin_round(uint64_t now, void *user)
+{
+    struct round *round = user;
+    round->next = 0;
+    round->ends = now + UINT64_C(10000000000);
+    round->ticks++;
+}
+
+static bool copy_round(void *user, void **copy)
+{
+    struct round *round = user, *other = malloc(sizeof *other);
+    round->forks++;
+    if (round->forks == 3) { /* none to be had */
+        free(other);
+        return false;
+    }
+    *other = *round;
+    *copy = other;
+    return true;
+}
+
+static void release_round(void *user)
+{
+    ++*((struct round *)user)->released;
+    free(user);
+}
+
+static void a_scheduler_may_have_time_and_copies(void)
+{
+    lvs_director *director = director_with_events();
+    int released = 0;
+    struct round *round = calloc(1, sizeof *round);
+    lvs_scheduler scheduler = LVS_SCHEDULER_INIT;
+    lvs_service service = LVS_SERVICE_INIT;
+    lvs_service_id id;
+    lvs_result expected, result;
+    uint8_t buffer[CAPACITY];
+    lvs_packet syn = syn_from(buffer, 40000);
+    uint64_t at = 0, now = UINT64_C(5000000000);
+    char text[400];
+
+    round->released = &released;
+    round->ends = UINT64_MAX;
+    scheduler.pick = take_turns;
+    scheduler.next_tick = end_of_round;
+    scheduler.tick = begin_round;
+    scheduler.fork = copy_round;
+    scheduler.release = release_round;
+    scheduler.user = round;
+    service.protocol = LVS_PROTOCOL_TCP;
+    service.address = address("192.0.2.10:80");
+    strcpy(service.scheduler, "round");
+    CHECK(lvs_director_advance(director, now, 1000, NULL) == LVS_OK);
+    CHECK(lvs_director_add_service_with(director, &service, &scheduler, &id) == LVS_OK);
+    CHECK(round->ticks == 1 && round->ends == now + UINT64_C(10000000000));
+    server_at(director, id, "10.0.0.1:8080");
+    server_at(director, id, "10.0.0.2:8080");
+
+    for (uint16_t port = 1; port <= 2; port++) {
+        CHECK(lvs_director_explain(director, now, &syn, &expected, text, sizeof text, NULL) == LVS_OK);
+        CHECK(expected.verdict == LVS_FORWARD && round->next == port - 1u && released == port);
+        result = send_syn(director, now, port);
+        CHECK(result.server.index == expected.server.index);
+    }
+    CHECK(lvs_director_explain(director, now, &syn, &expected, text, sizeof text, NULL) == LVS_OK);
+    CHECK(expected.verdict == LVS_VERDICT_UNKNOWN && round->forks == 3 && released == 2);
+
+    CHECK(lvs_director_next_deadline(director, &at) == LVS_OK && at <= round->ends);
+    CHECK(lvs_director_advance(director, round->ends - 1, 1000, NULL) == LVS_OK && round->ticks == 1);
+    CHECK(lvs_director_advance(director, round->ends, 1000, NULL) == LVS_OK && round->ticks == 2 && round->next == 0);
+    CHECK(lvs_director_remove_service(director, id) == LVS_OK && released == 3);
+    lvs_director_free(director);
+}
+
 int main(void)
 {
     addresses_are_read_and_written();
@@ -655,11 +865,13 @@ int main(void)
     connections_end_by_what_they_have_in_common();
     events_tell_what_happened();
     a_wanted_configuration_is_reached();
+    wanted_services_may_be_records();
     explain_says_where_and_changes_nothing();
     settings_have_names();
     the_host_says_what_it_knows();
     directors_tell_each_other();
     a_scheduler_may_be_the_callers();
+    a_scheduler_may_have_time_and_copies();
     puts("ok");
     return 0;
 }

@@ -120,7 +120,9 @@ static void the_verbs_are_those_of_a_director(void)
     lvs_connection connection = { .size = sizeof connection };
     lvs_filter filter = LVS_FILTER_INIT;
     lvs_path path = LVS_PATH_INIT;
+    lvs_stats stats = { .size = sizeof stats };
     lvs_counters counters;
+    uint64_t count = 0;
     size_t ended = 0;
     lvs_service_id web;
     lvs_server_id id;
@@ -148,7 +150,7 @@ static void the_verbs_are_those_of_a_director(void)
     CHECK(lvs_shared_remove_server(shared, web, &server.address) == LVS_OK);
     CHECK(lvs_shared_remove_service(shared, web) == LVS_OK);
     CHECK(lvs_shared_remove_service(shared, web) == LVS_ERR_NOT_FOUND);
-    CHECK(lvs_shared_apply(shared, RULES, strlen(RULES), &done, &line, NULL) == LVS_OK);
+    CHECK(lvs_shared_apply(shared, RULES, strlen(RULES), &done, NULL, NULL, &line, NULL) == LVS_OK);
     CHECK(done.services_unchanged == 1 && done.servers_unchanged == 1 && line == 0);
     CHECK(lvs_shared_load(shared, "--what", 6, &line, NULL) == LVS_ERR_RULE && line == 1);
 
@@ -170,6 +172,12 @@ static void the_verbs_are_those_of_a_director(void)
     syn = syn_from(buffer, 40001);
     CHECK(lvs_shared_process(shared, shard, 0, &syn, &result, 1) == LVS_OK);
     CHECK(result.verdict == LVS_REPLY && result.reason == LVS_REPLY_NO_ROUTE);
+    CHECK(lvs_shared_count(shared, LVS_REPLY, LVS_REPLY_NO_ROUTE, &count) == LVS_OK && count == 1);
+    CHECK(lvs_shared_count(shared, LVS_REPLY, 99, &count) == LVS_ERR_ARGUMENT);
+    CHECK(lvs_shared_set_path(shared, &server.address, NULL) == LVS_OK);
+    syn = syn_from(buffer, 40001);
+    CHECK(lvs_shared_process(shared, shard, 0, &syn, &result, 1) == LVS_OK && result.verdict == LVS_FORWARD);
+    CHECK(lvs_shared_stats(shared, &stats) == LVS_OK && stats.connections == 1 && stats.capacity == 1000);
     lvs_shared_free(shared);
 }
 

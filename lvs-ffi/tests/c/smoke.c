@@ -144,6 +144,25 @@ static void a_wrong_record_refuses_the_whole_burst(void)
     lvs_director_free(director);
 }
 
+static void padding_is_left_behind(void)
+{
+    lvs_director *director = director_with_rules();
+    uint8_t buffer[CAPACITY + 6], other[CAPACITY];
+    lvs_packet padded = syn_from(buffer, 40000), unknown = syn_from(other, 40000);
+    lvs_result result;
+
+    memset(buffer + CAPACITY, 0xee, 6);
+    padded.capacity += 6;
+    padded.length += 6;
+    CHECK(lvs_director_process(director, 0, &padded, &result, 1) == LVS_OK);
+    CHECK(result.verdict == LVS_FORWARD && result.length == SYN_LENGTH && result.connection.index != LVS_NONE);
+    unknown.length -= 1;
+    CHECK(lvs_director_process(director, 0, &unknown, &result, 1) == LVS_OK);
+    CHECK(result.verdict == LVS_DROP && result.reason == LVS_DROP_TRUNCATED_IP);
+    CHECK(result.server.index == LVS_NONE && result.connection.index == LVS_NONE);
+    lvs_director_free(director);
+}
+
 static void checksum_flags_are_heeded(void)
 {
     lvs_director *director = director_with_rules();
@@ -270,6 +289,7 @@ int main(void)
     without_a_server_the_client_is_told();
     bursts_of_every_size_get_all_their_results();
     a_wrong_record_refuses_the_whole_burst();
+    padding_is_left_behind();
     checksum_flags_are_heeded();
     texts_fit_or_tell_how_much_they_need();
     refusals_say_where_and_why();

@@ -32,7 +32,7 @@ fn what_the_readme_shows_compiles() {
     let shown: Vec<&str> = readme.split("```c\n").skip(2).filter_map(|rest| rest.split("```").next()).collect();
     assert!(shown.len() >= 8, "{} pieces of C", shown.len());
     let source = scratch("readme").join("readme.c");
-    fs::write(&source, format!("#include <lvs.h>\n#include <string.h>\n{}", shown.concat()))
+    fs::write(&source, format!("#include <lvs.h>\n#include <stdio.h>\n#include <string.h>\n{}", shown.concat()))
         .expect("the folder is there");
     let Some(compiler) = compiler("CC", "cc") else { return };
     let mut command = Command::new(compiler);

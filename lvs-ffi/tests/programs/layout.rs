@@ -86,7 +86,9 @@ fn rows() -> String {
         lvs_candidate {
             id, address, weight, last_weight, active, connections, overhead, overloaded, eligible, reserved,
         }
-        lvs_scheduler { size, weights, pick, changed, release, user }
+        lvs_scheduler { size, weights, pick, changed, next_tick, tick, fork, release, user }
+        lvs_change { size, mark, service, server, kind, protocol, reserved }
+        lvs_wanted { service, servers, server_count }
     }
 }
 

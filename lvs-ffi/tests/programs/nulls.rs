@@ -53,7 +53,7 @@ impl Parameter {
 }
 
 /// Records without a size.
-const UNSIZED: [&str; 12] = [
+const UNSIZED: [&str; 13] = [
     "lvs_address",
     "lvs_path",
     "lvs_packet",
@@ -66,6 +66,7 @@ const UNSIZED: [&str; 12] = [
     "lvs_sync_received",
     "lvs_new_flow",
     "lvs_candidate",
+    "lvs_wanted",
 ];
 
 const HEAD: &str = r#"#include <lvs.h>
@@ -87,6 +88,8 @@ static lvs_director *new_director(void)
 static bool lvs_service_seen(const lvs_service *a, const lvs_service_info *b, void *user) { return a && b && user; }
 static bool lvs_server_seen(const lvs_server *a, const lvs_server_info *b, void *user) { return a && b && user; }
 static bool lvs_connection_seen(const lvs_connection *a, void *user) { return a && user; }
+
+static bool lvs_change_seen(const lvs_change *a, void *user) { return a && user; }
 
 static void lvs_shared_seen(lvs_director *director, void *user) { (void)director, (void)user; }
 
