@@ -285,12 +285,13 @@ fn reason(error: &(dyn Error + 'static)) -> String {
 /// Writes a capture in the format pcap.
 pub struct Writer {
     path: PathBuf,
-    writer: PcapWriter<BufWriter<File>>,
+    writer: PcapWriter<HeaderFirst>,
     frames: u64,
 }
 
 impl Writer {
-    /// Creates the file, and the directory it is in; what was there is overwritten.
+    /// Creates the file, and the directory it is in; what was there is overwritten. A disk that takes nothing is found out
+    /// here, not when all the work is done.
     ///
     /// # Errors
     /// [`CaptureError::Unwritable`].
@@ -310,7 +311,8 @@ impl Writer {
             endianness: Endianness::Little,
             ..PcapHeader::default()
         };
-        let writer = PcapWriter::with_header(BufWriter::new(file), header).map_err(|error| fail(&error))?;
+        let writer = PcapWriter::with_header(HeaderFirst { file: BufWriter::new(file), left: HEADER }, header)
+            .map_err(|error| fail(&error))?;
         Ok(Self { path: path.to_path_buf(), writer, frames: 0 })
     }
 
@@ -344,6 +346,31 @@ impl Writer {
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").field("path", &self.path).field("frames", &self.frames).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of a capture's header.
+const HEADER: usize = 24;
+
+/// A file whose header is written at once, and the rest when there is enough of it.
+struct HeaderFirst {
+    file: BufWriter<File>,
+    /// What of the header is still to come.
+    left: usize,
+}
+
+impl Write for HeaderFirst {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        if self.left > 0 {
+            self.left = self.left.saturating_sub(written);
+            self.file.flush()?;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::ExitCode;
 
 use flate2::read::GzDecoder;
@@ -29,10 +28,9 @@ fn main() -> ExitCode {
     }
     let (mut steps, mut differ, mut unreadable) = (0, 0, 0);
     for file in &files {
-        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy();
         match play_file(file) {
             Ok(report) => {
-                println!("{name}: {} steps, {} differ", report.steps, report.differences.len());
+                println!("{file}: {} steps, {} differ", report.steps, report.differences.len());
                 if let Some(first) = report.differences.first() {
                     println!("{first}");
                 }
@@ -40,7 +38,7 @@ fn main() -> ExitCode {
                 differ += report.differences.len();
             }
             Err(error) => {
-                println!("{name}: {error}");
+                println!("{file}: {error}");
                 unreadable += 1;
             }
         }

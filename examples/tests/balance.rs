@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lvs_core::testkit::packets;
 use lvs_core::{DropReason, PassReason};
-use lvs_examples::balance::{Arguments, Failure, Frame, Link, Player, flow, run};
+use lvs_examples::balance::{Arguments, Failure, Frame, Link, Player, Resolution, Writer, flow, run};
 use support::{
     bare, captured, checksums, frames, is_tunnelled, normalized, packet, save, stamped, target, with_transport_checksum,
 };
@@ -39,6 +39,16 @@ fn rules(name: &str, text: &str) -> PathBuf {
     let path = target(name);
     fs::write(&path, text).expect("the target directory takes files");
     path
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_takes_nothing_is_found_out_before_any_packet() {
+    let refused = Writer::create(Path::new("/dev/full"), Link::Ethernet, Resolution::MicroSecond).expect_err("full");
+    assert!(refused.to_string().starts_with("cannot write /dev/full: "), "{refused}");
+    let (text, result) = balance(&arguments(Path::new("/dev/full")));
+    assert_eq!(text, "");
+    assert_eq!(result.expect_err("full").to_string(), format!("error: {refused}"));
 }
 
 // The default run.
