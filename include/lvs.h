@@ -1399,7 +1399,8 @@ lvs_status lvs_director_each_connection(const struct lvs_director *director, lvs
 
 /* Ends connections and templates at once. Nobody is told of it: their next packets are those of no connection. ended, if
  * not NULL, is how many. With a server or a service the work is proportional to the number of its connections, else to
- * the size of the table. LVS_ERR_NOT_FOUND if there is no such server or service. One thread at a time per handle. */
+ * the size of the table. LVS_ERR_NOT_FOUND if there is no such server, service or state: lvs_director_last_error
+ * tells the states there are. One thread at a time per handle. */
 lvs_status lvs_director_flush(struct lvs_director *director, const struct lvs_filter *filter, size_t *ended);
 
 /* The same in parts: looks at up to budget places of the table from *place on, which is 0 at first and is moved on.

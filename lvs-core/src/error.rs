@@ -46,6 +46,8 @@ pub enum ControlError {
     TimeoutRange,
     /// A share is not within 1 to 100 percent.
     ShareRange,
+    /// No state of a connection has this name.
+    NoSuchState,
     /// No tunable has this name.
     NoSuchTunable,
     /// The tunable does not take this value.
@@ -88,6 +90,11 @@ impl fmt::Display for ControlError {
             Self::Full => "no room for another service or server",
             Self::TimeoutRange => "timeout out of range",
             Self::ShareRange => "share out of range: 1 to 100 percent",
+            Self::NoSuchState => {
+                "no such state: expected ESTABLISHED, SYN_SENT, SYN_RECV, FIN_WAIT, TIME_WAIT, CLOSE, CLOSE_WAIT, \
+                 LAST_ACK, LISTEN, SYNACK, UDP, INIT1, INIT, C-SENT, C-REPLIED, C-WAIT, COOKIE, C-ECHOED, S-SENT, \
+                 S-RECEIVED, S-ACK-SENT, REJECTED, CLOSED or NONE"
+            }
             Self::NoSuchTunable => "no such tunable",
             Self::TunableRange => "value out of range for this tunable",
             Self::DaemonRuns => "a synchronisation daemon of this role runs already: stop it first",

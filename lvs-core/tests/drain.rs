@@ -256,7 +256,10 @@ fn persistent_clients_leave_unless_they_may_stay() {
         director.drain(server, how).unwrap();
         assert_eq!(server_of(syn(&mut director, after(1), 1001)) == server, keeps);
         // The connections of the first end; its template lives on.
-        assert_eq!(director.flush(&Filter::server(server).protocol(Protocol::Tcp).state("ESTABLISHED")).unwrap(), 1);
+        assert_eq!(
+            director.flush(&Filter::server(server).protocol(Protocol::Tcp).state("ESTABLISHED").unwrap()).unwrap(),
+            1
+        );
         let is_drained = |director: &Director| director.server(server).unwrap().state == ServerState::Drained;
         assert_eq!(is_drained(&director), !keeps);
         settle(&mut director, after(2000));
@@ -318,7 +321,7 @@ fn flush_ends_what_is_meant_and_nothing_else() {
     // A connection and a template each, and a flow.
     assert_eq!(director.connection_count(), 48);
     let count = |director: &Director| director.connection_count();
-    assert_eq!(director.flush(&Filter::all().state("SYN_SENT")), Ok(0));
+    assert_eq!(director.flush(&Filter::all().state("SYN_SENT").unwrap()), Ok(0));
     assert_eq!(director.flush(&Filter::all().client("198.51.0.0".parse().unwrap(), 24)), Ok(12));
     assert_eq!(director.flush(&Filter::all().client("2001:db8::".parse().unwrap(), 0)), Ok(0));
     let udp = director.services().iter().find(|s| s.spec.key.to_string().starts_with("UDP")).unwrap().id;
@@ -326,7 +329,7 @@ fn flush_ends_what_is_meant_and_nothing_else() {
     assert_eq!(director.flush(&Filter::service(udp)), Ok(8));
     let tcp = director.services().iter().find(|s| s.id != udp).unwrap().clone();
     assert_eq!(count(&director), 24);
-    assert_eq!(director.flush(&Filter::server(tcp.servers[0].id).state("SYN_RECV")), Ok(6));
+    assert_eq!(director.flush(&Filter::server(tcp.servers[0].id).state("SYN_RECV").unwrap()), Ok(6));
     assert_eq!(director.flush(&Filter::server(tcp.servers[0].id)), Ok(6), "templates");
     director.run(&format!("-D -t {VIP}")).unwrap();
     assert!(director.flush(&Filter::service(tcp.id)).is_err());

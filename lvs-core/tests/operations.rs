@@ -152,7 +152,7 @@ impl World {
         let service = self.director.services().first().map(|service| service.id);
         let filter = match (how, server, service) {
             (0, Some(server), _) => Filter::server(server),
-            (1, Some(server), _) => Filter::server(server).state("ESTABLISHED"),
+            (1, Some(server), _) => Filter::server(server).state("ESTABLISHED").unwrap(),
             (2, _, Some(service)) => Filter::service(service),
             (3, ..) => Filter::all().client("198.51.100.2".parse().unwrap(), 31),
             (4, ..) => Filter::all().protocol(Protocol::Udp),

@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use lvs_core::{ConnectionView, Filter, Protocol, ServerId, ServiceId};
+use lvs_core::{ConnectionView, ControlError, Filter, Protocol, ServerId, ServiceId};
 
 use crate::lvs_status::{self, LVS_ERR_ARGUMENT, LVS_ERR_NOT_FOUND};
 use crate::text::{self, NAME};
@@ -155,12 +155,6 @@ pub struct lvs_filter {
 
 impl ptr::Growing for lvs_filter {}
 
-/// What a filter names, its texts apart from it.
-pub(crate) struct Named {
-    filter: Filter<'static>,
-    state: String,
-}
-
 impl lvs_filter {
     const DEFAULT: Self = Self {
         size: size_of::<Self>() as u32,
@@ -182,7 +176,8 @@ impl lvs_filter {
         unsafe { ptr::sized(filter, Self::DEFAULT) }
     }
 
-    pub(crate) fn read(&self) -> Result<Named, lvs_status> {
+    /// What it names. A state that there is not is refused by `refuse`, which takes note of why.
+    pub(crate) fn read(&self, refuse: impl FnOnce(&ControlError) -> lvs_status) -> Result<Filter, lvs_status> {
         if self.reserved != 0 {
             return Err(LVS_ERR_ARGUMENT);
         }
@@ -198,19 +193,17 @@ impl lvs_filter {
         if self.protocol != 0 {
             filter = filter.protocol(Protocol::from_number(self.protocol).ok_or(LVS_ERR_ARGUMENT)?);
         }
-        Ok(Named { filter, state: text::name(&self.state)? })
-    }
-}
-
-impl Named {
-    pub(crate) const fn filter(&self) -> Filter<'_> {
-        if self.state.is_empty() { self.filter } else { self.filter.state(self.state.as_str()) }
+        match text::name(&self.state)?.as_str() {
+            "" => Ok(filter),
+            state => filter.state(state).map_err(|error| refuse(&error)),
+        }
     }
 }
 
 /// Ends connections and templates at once. Nobody is told of it: their next packets are those of no connection. ended, if
 /// not NULL, is how many. With a server or a service the work is proportional to the number of its connections, else to
-/// the size of the table. LVS_ERR_NOT_FOUND if there is no such server or service. One thread at a time per handle.
+/// the size of the table. LVS_ERR_NOT_FOUND if there is no such server, service or state: lvs_director_last_error
+/// tells the states there are. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_flush(
     director: *mut lvs_director,
@@ -221,8 +214,8 @@ pub unsafe extern "C" fn lvs_director_flush(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (mut handle, filter, ended) =
             unsafe { (lvs_director::borrow(director)?, lvs_filter::take(filter)?, ptr::wanted(ended)?) };
-        let named = filter.read()?;
-        let count = handle.director.flush(&named.filter()).map_err(|error| handle.refuse(&error))?;
+        let filter = filter.read(|error| handle.refuse(error))?;
+        let count = handle.director.flush(&filter).map_err(|error| handle.refuse(&error))?;
         ended.map(|ended| ended.write(count));
         Ok(())
     })
@@ -251,9 +244,8 @@ pub unsafe extern "C" fn lvs_director_flush_some(
                 ptr::wanted(more)?,
             )
         };
-        let named = filter.read()?;
-        let flushed =
-            handle.director.flush_some(&named.filter(), &mut at, budget).map_err(|error| handle.refuse(&error))?;
+        let filter = filter.read(|error| handle.refuse(error))?;
+        let flushed = handle.director.flush_some(&filter, &mut at, budget).map_err(|error| handle.refuse(&error))?;
         place.write(at);
         ended.map(|ended| ended.write(flushed.ended));
         more.map(|more| more.write(flushed.more));

@@ -425,8 +425,8 @@ pub unsafe extern "C" fn lvs_shared_flush(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (handle, filter, ended) =
             unsafe { (lvs_shared::borrow(shared)?, lvs_filter::take(filter)?, ptr::wanted(ended)?) };
-        let named = filter.read()?;
-        let count = handle.director.flush(&named.filter()).map_err(|error| handle.refuse(&error))?;
+        let filter = filter.read(|error| handle.refuse(error))?;
+        let count = handle.director.flush(&filter).map_err(|error| handle.refuse(&error))?;
         ended.map(|ended| ended.write(count));
         Ok(())
     })

@@ -68,7 +68,7 @@ impl From<&ControlError> for lvs_status {
         match error {
             C::ServiceExists | C::ServerExists | C::DaemonRuns => LVS_ERR_EXISTS,
             C::NoSuchService | C::NoSuchServer | C::NoSuchScheduler | C::NoSuchEngine => LVS_ERR_NOT_FOUND,
-            C::NoSuchTunable | C::NoDaemon => LVS_ERR_NOT_FOUND,
+            C::NoSuchTunable | C::NoSuchState | C::NoDaemon => LVS_ERR_NOT_FOUND,
             C::Full | C::OutOfMemory => LVS_ERR_FULL,
             _ => LVS_ERR_REFUSED,
         }

@@ -61,6 +61,7 @@ fn control(error: ControlError) -> PyErr {
         | Why::NoSuchScheduler
         | Why::NoSuchEngine
         | Why::NoSuchTunable
+        | Why::NoSuchState
         | Why::NoDaemon => python::NotFoundError::new_err(message),
         Why::ServiceExists | Why::ServerExists | Why::DaemonRuns => python::ExistsError::new_err(message),
         Why::Full | Why::TooManyServers | Why::OutOfMemory => python::CapacityError::new_err(message),

@@ -11,7 +11,7 @@ use crate::conn::id::NONE;
 use crate::error::ControlError;
 use crate::event::Gone;
 use crate::flow::Protocol;
-use crate::proto::state_name;
+use crate::proto::{FlowState, state_name};
 use crate::service::{ServerId, ServiceId};
 
 /// Which connections [`Director::flush`] ends: those that have everything in common with it that it names.
@@ -19,21 +19,22 @@ use crate::service::{ServerId, ServiceId};
 /// ```
 /// use lvs_core::{Filter, Protocol};
 ///
-/// let half_open = Filter::all().protocol(Protocol::Tcp).state("SYN_RECV");
+/// let half_open = Filter::all().protocol(Protocol::Tcp).state("SYN_RECV")?;
 /// let of_a_net = Filter::all().client("198.51.100.0".parse()?, 24);
+/// assert!(Filter::all().state("HALF_OPEN").unwrap_err().to_string().contains("expected ESTABLISHED, SYN_SENT, SYN_RECV"));
 /// # let _ = (half_open, of_a_net);
-/// # Ok::<(), core::net::AddrParseError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filter<'a> {
+pub struct Filter {
     server: Option<ServerId>,
     service: Option<ServiceId>,
     client: Option<(IpAddr, u8)>,
     protocol: Option<Protocol>,
-    state: Option<&'a str>,
+    state: Option<&'static str>,
 }
 
-impl<'a> Filter<'a> {
+impl Filter {
     /// All connections, and all templates.
     #[must_use]
     pub const fn all() -> Self {
@@ -67,11 +68,14 @@ impl<'a> Filter<'a> {
         self
     }
 
-    /// Of those, the ones in a state, by the name that listings have for it. Templates are in none.
-    #[must_use]
-    pub const fn state(mut self, name: &'a str) -> Self {
-        self.state = Some(name);
-        self
+    /// Of those, the ones in a state, by the [name](FlowState::name) that listings have for it. Templates are in none.
+    ///
+    /// # Errors
+    /// [`ControlError::NoSuchState`] if no state has this name.
+    pub fn state(mut self, name: &str) -> Result<Self, ControlError> {
+        let known = FlowState::all().map(FlowState::name).find(|&known| known == name);
+        self.state = Some(known.ok_or(ControlError::NoSuchState)?);
+        Ok(self)
     }
 }
 
@@ -110,7 +114,7 @@ impl Director {
     ///
     /// # Errors
     /// [`ControlError::NoSuchServer`], [`ControlError::NoSuchService`]; then nothing has changed.
-    pub fn flush(&mut self, filter: &Filter<'_>) -> Result<usize, ControlError> {
+    pub fn flush(&mut self, filter: &Filter) -> Result<usize, ControlError> {
         let ended = match self.flushed_servers(filter)? {
             Some(servers) => servers.into_iter().map(|server| self.flush_server(server, filter)).sum(),
             None => {
@@ -139,12 +143,7 @@ impl Director {
     ///
     /// # Errors
     /// As for [`flush`](Director::flush).
-    pub fn flush_some(
-        &mut self,
-        filter: &Filter<'_>,
-        place: &mut usize,
-        budget: usize,
-    ) -> Result<Flushed, ControlError> {
+    pub fn flush_some(&mut self, filter: &Filter, place: &mut usize, budget: usize) -> Result<Flushed, ControlError> {
         self.flushed_servers(filter)?;
         let places = self.flows.table.slab.slots_used() as usize;
         let end = place.saturating_add(budget.max(1)).min(places);
@@ -160,7 +159,7 @@ impl Director {
     }
 
     /// The servers whose connections are to be looked at; `None` for all connections there are.
-    fn flushed_servers(&self, filter: &Filter<'_>) -> Result<Option<Vec<u32>>, ControlError> {
+    fn flushed_servers(&self, filter: &Filter) -> Result<Option<Vec<u32>>, ControlError> {
         if let Some(server) = filter.server {
             let slot = self.servers.slot(server).ok_or(ControlError::NoSuchServer)?;
             return Ok(Some(alloc::vec![slot]));
@@ -170,7 +169,7 @@ impl Director {
         Ok(Some(self.control.services.get(slot).list.clone()))
     }
 
-    fn flush_server(&mut self, server: u32, filter: &Filter<'_>) -> usize {
+    fn flush_server(&mut self, server: u32, filter: &Filter) -> usize {
         let mut ended = 0;
         let mut next = self.flows.lists.first(server);
         while next != NONE {
@@ -183,7 +182,7 @@ impl Director {
 
     /// Ends a connection, and what controlled it, and so on, as far as they are meant. `next` is moved on along its list
     /// if it is among them.
-    fn flush_slot(&mut self, slot: u32, filter: &Filter<'_>, next: &mut u32) -> usize {
+    fn flush_slot(&mut self, slot: u32, filter: &Filter, next: &mut u32) -> usize {
         let (mut ended, mut slot) = (0, slot);
         while slot != NONE {
             let entry = self.flows.table.slab.get(slot);
@@ -200,7 +199,7 @@ impl Director {
         ended
     }
 
-    fn is_meant(&self, entry: &Entry, filter: &Filter<'_>) -> bool {
+    fn is_meant(&self, entry: &Entry, filter: &Filter) -> bool {
         let has = |server: u32, of: &dyn Fn(u32) -> bool| server != NONE && of(server);
         filter.server.is_none_or(|id| has(entry.server, &|server| server == id.slot))
             && filter.service.is_none_or(|id| {

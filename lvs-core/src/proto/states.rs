@@ -96,6 +96,11 @@ pub enum FlowState {
 }
 
 impl FlowState {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let tcp = TcpState::ALL.into_iter().map(Self::Tcp);
+        tcp.chain([Self::Udp]).chain(SctpState::ALL.into_iter().map(Self::Sctp))
+    }
+
     /// The name that listings show.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -110,6 +115,9 @@ impl FlowState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ControlError;
+    use alloc::collections::BTreeSet;
+    use alloc::string::ToString;
 
     #[test]
     fn the_numbers_are_the_kernels() {
@@ -121,5 +129,14 @@ mod tests {
         }
         assert_eq!(FlowState::Tcp(TcpState::SynReceived).name(), "SYN_RECV");
         assert_eq!(FlowState::Sctp(SctpState::CookieEchoed).name(), "C-ECHOED");
+    }
+
+    #[test]
+    fn who_asks_for_a_state_that_there_is_not_is_told_all_there_are() {
+        let told = ControlError::NoSuchState.to_string();
+        let told: BTreeSet<&str> =
+            told.split([' ', ',']).filter(|word| word.chars().all(|c| !c.is_lowercase())).collect();
+        let known: BTreeSet<&str> = FlowState::all().map(FlowState::name).chain([""]).collect();
+        assert_eq!(told, known);
     }
 }

@@ -236,7 +236,7 @@ impl SharedDirector {
     ///
     /// # Errors
     /// As for [`Director::flush`]; then nothing has changed.
-    pub fn flush(&self, filter: &Filter<'_>) -> Result<usize, ControlError> {
+    pub fn flush(&self, filter: &Filter) -> Result<usize, ControlError> {
         self.change_state(|director| director.flush(filter))
     }
 

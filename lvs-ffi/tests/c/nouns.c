@@ -311,11 +311,15 @@ static void connections_end_by_what_they_have_in_common(void)
     lvs_filter filter = LVS_FILTER_INIT;
     size_t ended = 0, place = 0, all = 0;
     bool more = true;
+    char text[512];
 
     for (uint16_t port = 1; port <= 5; port++)
         send_syn(director, 0, port);
     strcpy(filter.state, "ESTABLISHED");
     CHECK(lvs_director_flush(director, &filter, &ended) == LVS_OK && ended == 0);
+    strcpy(filter.state, "HALF_OPEN");
+    CHECK(lvs_director_flush(director, &filter, &ended) == LVS_ERR_NOT_FOUND);
+    CHECK(lvs_director_last_error(director, text, sizeof text, NULL) == LVS_OK && strstr(text, "SYN_RECV") != NULL);
     strcpy(filter.state, "SYN_RECV");
     filter.client = address("198.51.100.0");
     filter.prefix = 24;

@@ -119,7 +119,7 @@ impl Director {
                 filter = filter.protocol(protocol);
             }
             if let Some(state) = state {
-                filter = filter.state(state);
+                filter = filter.state(state)?;
             }
             inside.director.flush(&filter)
         })?;
