@@ -1,13 +1,14 @@
 //! One connection: 128 bytes, of which an IPv4 packet touches the first 64.
 
 use super::id::NONE;
-use super::prefetch;
+use super::processor;
 use crate::addr::{Addr, Family};
 use crate::flow::Tuple;
 use crate::proto::tcp;
 use crate::service::Method;
 use crate::time::Instant;
 use crate::wire::checksum::{Delta, Sum};
+use crate::wire::plain::Plain;
 
 /// What kind of key an entry has, in one number that a lookup compares at once: the protocol in the low byte, and bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +267,13 @@ impl RequestKey {
             ports: tuple.source_port as u64 | (tuple.destination_port as u64) << 16 | kind << 32,
         }
     }
+
+    /// Of a plain packet, whose source port is not 0.
+    #[inline(always)]
+    pub(crate) const fn of_plain(plain: &Plain, family: Family) -> Self {
+        let kind = Kind::connection(family, plain.protocol).0 as u64;
+        Self { ends: plain.ends, ports: plain.ports as u64 | kind << 32 }
+    }
 }
 
 /// What its connection must have if the packet is the server's.
@@ -285,6 +293,18 @@ impl ReplyKey {
             client_port: tuple.destination_port,
             kind: Kind::connection(tuple.family, tuple.protocol),
             from: (tuple.source.last(), tuple.source_port),
+        }
+    }
+
+    /// Of a plain packet.
+    #[inline(always)]
+    pub(crate) const fn of_plain(plain: &Plain, family: Family) -> Self {
+        let [source, destination] = plain.last_words();
+        Self {
+            client: destination,
+            client_port: plain.destination_port(),
+            kind: Kind::connection(family, plain.protocol),
+            from: (source, plain.source_port()),
         }
     }
 }
@@ -363,8 +383,8 @@ impl Entry {
     /// Asks for both cache lines.
     #[inline]
     pub(crate) fn prefetch(&self) {
-        prefetch::read(self);
-        prefetch::read(&self.client_rest);
+        processor::prefetch(self);
+        processor::prefetch(&self.client_rest);
     }
 
     pub(crate) const fn is_live(&self) -> bool {

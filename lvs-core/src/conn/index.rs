@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use super::prefetch;
+use super::processor;
 use super::tags::{PLACES, Places, Tags};
 
 /// One cache line. A tag of 0 marks a free place.
@@ -23,6 +23,8 @@ const EMPTY: Bucket = Bucket { tags: Tags::NONE, slots: [0; PLACES] };
 #[derive(Debug)]
 pub(crate) struct Index {
     buckets: Vec<Bucket>,
+    /// How many keys were ever added.
+    additions: u64,
 }
 
 impl Index {
@@ -33,7 +35,7 @@ impl Index {
         let mut buckets = Vec::new();
         buckets.try_reserve_exact(count).ok()?;
         buckets.resize(count, EMPTY);
-        Some(Self { buckets })
+        Some(Self { buckets, additions: 0 })
     }
 
     #[inline]
@@ -50,7 +52,7 @@ impl Index {
 
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        prefetch::read(&self.buckets[self.home(hash)]);
+        processor::prefetch(&self.buckets[self.home(hash)]);
     }
 
     /// The slots whose key may have this hash, newest first among equal keys.
@@ -62,11 +64,18 @@ impl Index {
         Candidates { index: self, bucket, at, tag, places: bucket.tags.matching(tag), left: self.buckets.len() - 1 }
     }
 
+    /// Changes with each key that is added: until then what [`find`](Self::find) comes upon first stays the first.
+    #[inline]
+    pub(crate) const fn additions(&self) -> u64 {
+        self.additions
+    }
+
     /// Adds a key. `same` is asked of every slot that may have this hash whether it has the same key: the new one goes
     /// before it.
     ///
     /// There is always room: a table has no more keys than it was made for.
     pub(crate) fn insert(&mut self, hash: u64, slot: u32, mut same: impl FnMut(u32) -> bool) {
+        self.additions += 1;
         let tag = tag(hash);
         let mut carried = Some(slot);
         let mut at = self.home(hash);
@@ -135,7 +144,7 @@ impl Index {
 }
 
 /// A walk over the slots that may have a key.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidates<'a> {
     index: &'a Index,
     bucket: &'a Bucket,
@@ -152,16 +161,32 @@ impl Iterator for Candidates<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<u32> {
-        while self.places.is_empty() {
-            if self.bucket.tags.passed == 0 || self.left == 0 {
+        if self.places.is_empty() {
+            if self.bucket.tags.passed == 0 {
                 return None;
             }
+            *self = self.in_later_buckets();
+            if self.places.is_empty() {
+                return None;
+            }
+        }
+        self.bucket.slots.get(self.places.take()).copied()
+    }
+}
+
+impl Candidates<'_> {
+    /// The walk from the next bucket on that has a place to be looked at; one that is over if there is none. (By value, so
+    /// that what the straight way finds in the first bucket never leaves the registers.)
+    #[cold]
+    #[inline(never)]
+    fn in_later_buckets(mut self) -> Self {
+        while self.places.is_empty() && self.bucket.tags.passed != 0 && self.left != 0 {
             self.left -= 1;
             self.at = self.index.next(self.at);
             self.bucket = &self.index.buckets[self.at];
             self.places = self.bucket.tags.matching(self.tag);
         }
-        self.bucket.slots.get(self.places.take()).copied()
+        self
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::id::NONE;
-use super::prefetch;
+use super::processor;
 
 /// The neighbours of an entry in its server's list.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl Lists {
     /// Asks for what is kept of an entry.
     pub(crate) fn prefetch(&self, slot: u32) {
         if let Some(link) = self.links.get(slot as usize) {
-            prefetch::read(link);
+            processor::prefetch(link);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `entry` is one connection, `id` names one, `hash` is the keyed hash of flows, `index` the buckets of one cache line each
 //! and `tags` how they are searched, `slab` the entries, `table` both together, `lists` those of each server, `flows` the connections as a whole, `fragments` what
-//! later parts of packets follow, `room` what goes when the table is full, `prefetch` the one place that needs unsafe code.
+//! later parts of packets follow, `room` what goes when the table is full, `processor` the one place that needs unsafe code.
 
 pub(crate) mod entry;
 pub(crate) mod flows;
@@ -11,7 +11,7 @@ pub(crate) mod hash;
 pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod lists;
-pub(crate) mod prefetch;
+pub(crate) mod processor;
 pub(crate) mod room;
 pub(crate) mod slab;
 pub(crate) mod table;

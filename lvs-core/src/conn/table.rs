@@ -6,13 +6,15 @@
 use super::entry::{Entry, Kind, ReplyKey, RequestKey, Side};
 use super::hash::HashKey;
 use super::index::Index;
-use super::prefetch;
+use super::processor;
 use super::slab::Slab;
 use crate::addr::Family;
 use crate::flow::Tuple;
 use crate::persist::TemplateKey;
 use crate::service::Method;
 use crate::time::Instant;
+use crate::wire::packet::Packet;
+use crate::wire::plain::Plain;
 
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -50,6 +52,18 @@ impl Table {
         )
     }
 
+    /// The same of a plain packet's.
+    #[inline(always)]
+    pub(crate) fn hash_plain(&self, (plain, family): (&Plain, Family), bytes: &[u8]) -> u64 {
+        let (source, destination) = plain.addresses(family, bytes);
+        self.key.flow(
+            family,
+            Kind::connection(family, plain.protocol).salt(),
+            (source, plain.source_port()),
+            (destination, plain.destination_port()),
+        )
+    }
+
     /// First pass over a burst: the index line of each packet.
     #[inline]
     pub(crate) fn prefetch_index(&self, hash: u64) {
@@ -59,13 +73,25 @@ impl Table {
     /// Second pass: the entry that the tags point to, if they do; of IPv6 both its lines.
     #[inline]
     pub(crate) fn prefetch_entry(&self, hash: u64, family: Family) -> Option<u32> {
-        let slot = self.index.find(hash).next()?;
+        let slot = self.candidate(hash)?;
         let entry = self.slab.get(slot);
         match family {
-            Family::V4 => prefetch::read(entry),
+            Family::V4 => processor::prefetch(entry),
             Family::V6 => entry.prefetch(),
         }
         Some(slot)
+    }
+
+    /// The first entry that the tags point to. Nearly always it is the right one.
+    #[inline(always)]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.index.find(hash).next()
+    }
+
+    /// Changes whenever there may be another candidate than before, or one where there was none.
+    #[inline]
+    pub(crate) const fn additions(&self) -> u64 {
+        self.index.additions()
     }
 
     /// Before an entry is removed: the index lines of its keys.
@@ -91,6 +117,32 @@ impl Table {
                 |entry| entry.client() == tuple.destination && entry.sends_from(tuple.source),
             ),
         }
+    }
+
+    /// The side that a plain packet comes from, if a candidate is its connection, and certainly the first of all.
+    #[inline(always)]
+    pub(crate) fn side_of(
+        &self,
+        candidate: u32,
+        (plain, family): (&Plain, Family),
+        packet: &Packet<'_>,
+        now: Instant,
+    ) -> Option<Side> {
+        let entry = self.slab.get(candidate);
+        if self.crossed || entry.is_over(now) {
+            return None;
+        }
+        let is_v4 = matches!(family, Family::V4);
+        let (source, destination) = plain.addresses(family, if is_v4 { &[] } else { packet.bytes() });
+        if entry.is_request(RequestKey::of_plain(plain, family)) {
+            let is_request = is_v4 || entry.client() == source && entry.virtual_address() == destination;
+            return is_request.then_some(Side::Client);
+        }
+        if entry.is_reply(ReplyKey::of_plain(plain, family)) {
+            let is_reply = is_v4 || entry.client() == destination && entry.sends_from(source);
+            return is_reply.then_some(Side::Server);
+        }
+        None
     }
 
     /// The same, where the last words of addresses are not all: two tests of the whole ones.

@@ -1,5 +1,7 @@
 //! The twelve tags of a bucket, compared all at once.
 
+use super::processor;
+
 /// Tags of places 0 to 7 in one word and of 8 to 11 in another, the first in the lowest byte. A tag of 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -18,11 +20,10 @@ impl Tags {
 
     /// Which places have a tag.
     #[inline]
-    pub(super) const fn matching(self, tag: u8) -> Places {
-        let wanted = ONES.wrapping_mul(tag as u64);
-        let first = zero_bytes(self.first ^ wanted);
-        let rest = zero_bytes((self.rest ^ low32(wanted)) as u64) & 0xffff_ffff;
-        Places(first | rest << 1)
+    pub(super) fn matching(self, tag: u8) -> Places {
+        // The last four bytes are looked at, too, so that all are fetched at once.
+        let rest = u64::from(self.rest) | u64::from(self.passed) << 32;
+        Places(processor::equal_bytes(self.first, rest, tag))
     }
 
     #[inline]
@@ -42,29 +43,9 @@ impl Tags {
     }
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
-const fn low32(word: u64) -> u32 {
-    word as u32
-}
-
-/// A one for each byte that is zero.
-#[inline]
-const fn zero_bytes(word: u64) -> u64 {
-    const SEVEN_BITS: u64 = ONES * 0x7f;
-    // A carry into the highest bit of a byte unless its seven lower bits are zero; none leaves the byte.
-    let nonzero = ((word & SEVEN_BITS) + SEVEN_BITS) | word;
-    (!nonzero >> 7) & ONES
-}
-
-/// A set of places, taken one by one in [`ORDER`]: bit 8 n for place n, bit 8 n + 1 for place 8 + n.
+/// A set of places, one bit for each, taken one by one from the first on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Places(u64);
-
-/// The order in which the places of a bucket are looked at and filled.
-#[cfg(test)]
-const ORDER: [usize; PLACES] = [0, 8, 1, 9, 2, 10, 3, 11, 4, 5, 6, 7];
+pub(super) struct Places(u32);
 
 impl Places {
     pub(super) const NONE: Self = Self(0);
@@ -90,9 +71,9 @@ impl Places {
     /// Takes the first out of a set that is not empty.
     #[inline]
     pub(super) const fn take(&mut self) -> usize {
-        let bit = self.0.trailing_zeros() as usize;
+        let place = self.0.trailing_zeros() as usize;
         self.0 &= self.0.wrapping_sub(1);
-        (bit >> 3 & 7) | (bit & 1) << 3
+        place
     }
 }
 
@@ -112,7 +93,7 @@ mod tests {
                 tags.set(place, tag);
             }
             prop_assert!((0..PLACES).all(|place| tags.get(place) == list[place]));
-            let right: Vec<usize> = ORDER.into_iter().filter(|&place| list[place] == tag).collect();
+            let right: Vec<usize> = (0..PLACES).filter(|&place| list[place] == tag).collect();
             let mut places = tags.matching(tag);
             let mut found = Vec::new();
             while !places.is_empty() {

@@ -3,139 +3,222 @@
 //! Nothing here that the general way (`process`, `track`, `transmit`) would not do, only less to ask: a connection that is
 //! anything but plain, a packet that changes its state, a path that it does not fit through, are left to that, untouched.
 
-use super::Director;
 use super::decision::Outcome;
-use super::transmit::plan_out;
-use crate::config::{Checksum, Meta};
+use super::transmit::{translation_in, translation_out};
+use super::{Director, Gate, Settings};
+use crate::addr::Family;
+use crate::config::{Checksum, Hook, Meta};
 use crate::conn::ConnId;
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::id::NONE;
+use crate::flow::Protocol;
+use crate::forward::nat::translate_plain;
 use crate::forward::{decrement_ttl, rewrite};
 use crate::proto::{Input, tcp};
 use crate::service::Method;
-use crate::service::server::Live;
+use crate::service::server::{Live, Servers};
 use crate::time::Instant;
 use crate::verdict::{Direction, Forward, Verdict};
 use crate::wire::packet::Packet;
-use crate::wire::parse::Parsed;
+use crate::wire::parse::parse;
+use crate::wire::plain::Plain;
 
 impl Director {
-    /// Takes a packet along its NAT connection; `None`, with nothing changed, if it is not of the plain kind. The packet's
-    /// transport header is whole.
+    /// Takes a plain packet along its connection, of which the first candidate is known; the connection. Else nothing has
+    /// changed: the connection that was found, if one was, is handed on. (The family is said beside the packet: where it
+    /// is a constant, so is what follows from it.)
     #[inline(always)]
-    pub(super) fn go_on(
+    pub(super) fn go_straight_by(
         &mut self,
         now: Instant,
         packet: &mut Packet<'_>,
         meta: Meta,
-        parsed: &Parsed,
+        plain: (&Plain, Family),
+        (candidate, hash): (u32, u64),
+        verdict: &mut Verdict,
+    ) -> Result<u32, Option<(u32, Side)>> {
+        match self.flows.table.side_of(candidate, plain, packet, now) {
+            Some(side) => self.go_along(now, packet, meta, plain, (candidate, side), verdict),
+            None => self.go_another_way(now, packet, meta, *plain.0, hash, verdict),
+        }
+    }
+
+    /// The same if the first candidate is not the packet's connection.
+    #[cold]
+    #[inline(never)]
+    fn go_another_way(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        plain: Plain,
+        hash: u64,
+        verdict: &mut Verdict,
+    ) -> Result<u32, Option<(u32, Side)>> {
+        let found = self.flows.table.find(hash, &plain.tuple(packet.bytes()), now).ok_or(None)?;
+        self.go_along(now, packet, meta, (&plain, plain.family), found, verdict)
+    }
+
+    #[inline(always)]
+    fn go_along(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        plain: (&Plain, Family),
+        (slot, side): (u32, Side),
+        verdict: &mut Verdict,
+    ) -> Result<u32, Option<(u32, Side)>> {
+        let gone = match side {
+            Side::Client => match self.go_on(now, packet, meta, plain, (slot, Side::Client), verdict) {
+                Some(()) => Some(()),
+                None => self.go_on_unchanged(now, packet, meta, *plain.0, slot, verdict),
+            },
+            Side::Server => self.go_on(now, packet, meta, plain, (slot, Side::Server), verdict),
+        };
+        gone.map_or(Err(Some((slot, side))), |()| Ok(slot))
+    }
+
+    /// Takes a packet along its NAT connection; `None`, with nothing changed, if it is not to go straight. (The side is a
+    /// constant, like the family: each pair of them has code of its own.)
+    #[inline(always)]
+    fn go_on(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        (plain, family): (&Plain, Family),
         (slot, side): (u32, Side),
         verdict: &mut Verdict,
     ) -> Option<()> {
-        let entry = self.flows.table.slab.get(slot);
-        if !entry.is_plain_nat() || !self.stays_as_it_is(entry, parsed, side) {
+        if self.gate(family) != Gate::OPEN {
             return None;
         }
-        let live = self.servers.live(entry.server);
-        if side == Side::Client && !fits(live, parsed) || !live.is_plain() {
+        let entry = self.flows.table.slab.get_mut(slot);
+        if !entry.is_plain_nat() {
             return None;
         }
-        let plan = match side {
-            Side::Client => self.plan_nat(entry, true),
-            Side::Server => plan_out(entry),
+        let input = match side {
+            Side::Client => Input::Client,
+            Side::Server => Input::Server,
         };
-        rewrite(packet, parsed, &plan, meta.checksum).ok()?;
-        self.account(now, parsed, (slot, side), Method::Nat, verdict);
+        if !stays_as_it_is(entry, plain, input, &self.settings, &self.servers) {
+            return None;
+        }
+        let (live, server) = self.servers.live_and_id(entry.server)?;
+        if !live.is_plain() {
+            return None;
+        }
+        if side == Side::Client && (!fits(live, plain) || meta.hook != Hook::Local || self.daemons.is_master()) {
+            return None;
+        }
+        let to = match side {
+            Side::Client => translation_in(entry),
+            Side::Server => translation_out(entry),
+        };
+        translate_plain(packet.bytes_mut(), (plain, family), &to, meta.checksum)?;
+        packet.truncate(plain.len.into());
+        entry.touch(now);
+        if side == Side::Client {
+            entry.in_packets = entry.in_packets.wrapping_add(1);
+        }
+        if let Some(counters) = self.flows.counters.get_mut(entry.server as usize) {
+            match side {
+                Side::Client => counters.count_in(plain.len.into()),
+                Side::Server => counters.count_out(plain.len.into()),
+            }
+        }
+        self.reasons.count_forwarded();
+        *verdict = Verdict::Forward(Forward {
+            next_hop: match side {
+                Side::Client => live.address,
+                Side::Server => plain.addresses(family, packet.bytes()).1.to_ip(family),
+            },
+            direction: match side {
+                Side::Client => Direction::ToServer,
+                Side::Server => Direction::ToClient,
+            },
+            method: Method::Nat,
+            connection: Some(ConnId { slot, generation: entry.generation }),
+            server: Some(server),
+        });
         Some(())
     }
 
     /// The same for direct routing and tunnels, towards the server.
     #[inline(never)]
-    pub(super) fn go_on_unchanged(
+    fn go_on_unchanged(
         &mut self,
         now: Instant,
         packet: &mut Packet<'_>,
-        parsed: &Parsed,
+        meta: Meta,
+        plain: Plain,
         slot: u32,
         verdict: &mut Verdict,
     ) -> Option<()> {
         let entry = self.flows.table.slab.get(slot);
-        if !entry.is_plain() || !self.stays_as_it_is(entry, parsed, Side::Client) {
+        let is_taken = self.gate(plain.family) == Gate::OPEN && meta.hook == Hook::Local && !self.daemons.is_master();
+        if !is_taken || !entry.is_plain() {
             return None;
         }
-        let (live, method) = (self.servers.live(entry.server), entry.method());
-        if !fits(live, parsed) || !live.is_plain() {
+        let (live, server) = self.servers.live_and_id(entry.server)?;
+        let half_seen = entry.flags.contains(Flags::NO_OUTPUT);
+        let input = if half_seen { Input::ClientOnly } else { Input::Client };
+        let stays = stays_as_it_is(entry, &plain, input, &self.settings, &self.servers);
+        if !live.is_plain() || !stays || !fits(live, &plain) {
             return None;
         }
+        let (method, next_hop) = (entry.method(), live.address);
         match method {
             Method::Nat => return None,
             Method::Dr => {
-                packet.truncate(parsed.len);
-                decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+                packet.truncate(plain.len.into());
+                decrement_ttl(packet.bytes_mut(), plain.family);
             }
             Method::Tun => {
-                let server = entry.server;
-                let Outcome::Send(plan) = self.plan_tun(entry, parsed, live.mtu) else { return None };
-                rewrite(packet, parsed, &plan, Checksum::Verified).ok()?;
+                let parsed = parse(packet.bytes(), false).ok()?;
+                let Outcome::Send(plan) = self.plan_tun(entry, &parsed, live.mtu) else { return None };
+                rewrite(packet, &parsed, &plan, Checksum::Verified).ok()?;
                 self.identification = self.identification.wrapping_add(1);
-                self.way_was_met(server);
+                self.way_was_met(server.slot);
             }
         }
-        self.account(now, parsed, (slot, Side::Client), method, verdict);
-        Some(())
-    }
-
-    /// A packet has gone along its connection: time, counts, verdict.
-    #[inline(always)]
-    fn account(
-        &mut self,
-        now: Instant,
-        parsed: &Parsed,
-        (slot, side): (u32, Side),
-        method: Method,
-        verdict: &mut Verdict,
-    ) {
         let entry = self.flows.table.slab.get_mut(slot);
         entry.touch(now);
+        entry.in_packets = entry.in_packets.wrapping_add(1);
         let connection = Some(ConnId { slot, generation: entry.generation });
-        let server = Some(self.servers.id(entry.server));
-        let counters = self.flows.counters.get_mut(entry.server as usize);
-        let (next_hop, direction) = match side {
-            Side::Client => {
-                entry.in_packets = entry.in_packets.wrapping_add(1);
-                (self.servers.live(entry.server).address, Direction::ToServer)
-            }
-            Side::Server => (parsed.tuple.destination.to_ip(parsed.tuple.family), Direction::ToClient),
-        };
-        *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server });
-        match (counters, side) {
-            (Some(counters), Side::Client) => counters.count_in(parsed.len),
-            (Some(counters), Side::Server) => counters.count_out(parsed.len),
-            (None, _) => {}
+        if let Some(counters) = self.flows.counters_mut(server.slot) {
+            counters.count_in(plain.len.into());
         }
         self.reasons.count_forwarded();
-    }
-
-    /// True if neither the state nor the timeout of a connection changes, and nothing is to be told to what is above it.
-    #[inline(always)]
-    fn stays_as_it_is(&self, entry: &Entry, parsed: &Parsed, side: Side) -> bool {
-        let timeouts = self.settings.timeouts_of(entry.server, &self.servers);
-        if parsed.is_tcp() {
-            let half_seen = entry.flags.contains(Flags::NO_OUTPUT);
-            let input = match side {
-                Side::Client if half_seen => Input::ClientOnly,
-                Side::Client => Input::Client,
-                Side::Server if half_seen => return false,
-                Side::Server => Input::Server,
-            };
-            let secure = self.settings.secure_tcp;
-            let state = tcp::next(entry.state, input, parsed.tcp_flags, secure);
-            !parsed.tcp_flags.syn() && state == entry.state && timeouts.tcp_ms(state) == entry.timeout_ms
-        } else {
-            parsed.is_udp() && entry.control == NONE && timeouts.udp_ms() == entry.timeout_ms
-        }
+        let direction = Direction::ToServer;
+        *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server: Some(server) });
+        Some(())
     }
 }
+
+/// True if a packet need not be answered with an error on its way to a server, or cut.
+#[inline(always)]
+const fn fits(live: &Live, plain: &Plain) -> bool {
+    plain.ttl > 1 && plain.len <= live.mtu
+}
+
+/// True if neither the state nor the timeout of a connection changes, and nothing is to be told to what is above it.
+#[inline(always)]
+fn stays_as_it_is(entry: &Entry, plain: &Plain, input: Input, settings: &Settings, servers: &Servers) -> bool {
+    let timeouts = settings.timeouts_of(entry.server, servers);
+    match plain.protocol {
+        TCP => {
+            tcp::stays(entry.state, input, plain.tcp_flags, settings.secure_tcp)
+                && timeouts.tcp_ms(entry.state) == entry.timeout_ms
+        }
+        UDP => entry.control == NONE && timeouts.udp_ms() == entry.timeout_ms,
+        _ => false,
+    }
+}
+
+const TCP: u8 = Protocol::Tcp.number();
+const UDP: u8 = Protocol::Udp.number();
 
 impl Entry {
     /// True for a NAT connection with a server and nothing out of the ordinary.
@@ -150,10 +233,4 @@ impl Entry {
         self.flags.has_only(Flags::METHODS.and(Flags::INACTIVE).and(Flags::SYNCED).and(Flags::NO_OUTPUT))
             && self.server != NONE
     }
-}
-
-/// True if a packet need not be answered with an error on its way to a server, or cut.
-#[inline(always)]
-fn fits(live: &Live, parsed: &Parsed) -> bool {
-    parsed.ttl > 1 && parsed.len <= usize::from(live.mtu)
 }

@@ -17,7 +17,7 @@ use super::process::Glance;
 use super::{Director, Gate};
 use crate::config::{Config, Meta};
 use crate::conn::ConnId;
-use crate::conn::entry::{Entry, Flags};
+use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::flows::Recall;
 use crate::conn::id::NONE;
 use crate::error::ConfigError;
@@ -29,7 +29,7 @@ use crate::time::Instant;
 use crate::timer::wheel::Due;
 use crate::verdict::Verdict;
 use crate::wire::packet::Packet;
-use crate::wire::parse::Shape;
+use crate::wire::parse::{Parsed, Shape};
 
 /// A packet's circumstances, as a shard hands them on to the home.
 #[derive(Clone, Copy, Debug)]
@@ -50,25 +50,30 @@ impl Director {
 
     /// The connections that a packet is about: those that have to be at home before it is processed here.
     pub(crate) fn subjects(&self, packet: &Packet<'_>, arrival: Arrival<'_>) -> [Option<u32>; 2] {
-        let Arrival { meta, glance, .. } = arrival;
-        if glance.refused.is_some() {
-            return [None; 2];
-        }
-        let (now, tuple) = (self.now.max(arrival.now), &glance.parsed.tuple);
-        let answered = if meta.from_host { self.flows.table.find_request(&tuple.reversed(), now) } else { None };
-        [self.subject(now, packet.bytes(), meta, glance), answered]
+        let meta = arrival.meta;
+        let now = self.now.max(arrival.now);
+        let Ok((parsed, found)) = self.read(now, packet, meta) else { return [None; 2] };
+        let answered = if meta.from_host { self.flows.table.find_request(&parsed.tuple.reversed(), now) } else { None };
+        [self.subject(now, packet.bytes(), meta, &parsed, found), answered]
     }
 
     /// The same for a packet that nobody has looked at.
     pub(crate) fn subjects_of(&self, now: Instant, packet: &Packet<'_>, meta: Meta) -> [Option<u32>; 2] {
-        let glance = self.look_at_one(packet, meta);
+        let glance = self.glance(packet, meta);
         self.subjects(packet, Arrival { now, meta, glance: &glance })
     }
 
-    fn subject(&self, now: Instant, bytes: &[u8], meta: Meta, glance: &Glance) -> Option<u32> {
-        let (table, parsed) = (&self.flows.table, &glance.parsed);
+    fn subject(
+        &self,
+        now: Instant,
+        bytes: &[u8],
+        meta: Meta,
+        parsed: &Parsed,
+        found: Option<(u32, Side)>,
+    ) -> Option<u32> {
+        let table = &self.flows.table;
         match parsed.shape {
-            Shape::Whole | Shape::PortsOnly => table.find(glance.hash, &parsed.tuple, now).map(|(slot, _)| slot),
+            Shape::Whole | Shape::PortsOnly => found.map(|(slot, _)| slot),
             Shape::Fragment => match self.part_course(now, bytes, meta, parsed) {
                 PartCourse::First(first) => {
                     table.find(table.hash(&first.tuple), &first.tuple, now).map(|(slot, _)| slot)
@@ -96,13 +101,13 @@ impl Director {
         arrival: Arrival<'_>,
         verdict: &mut Verdict,
     ) -> Option<u32> {
-        let Arrival { meta, glance, .. } = arrival;
+        let meta = arrival.meta;
         let now = self.see(arrival.now);
         self.flows.latest = NONE;
-        match self.go_straight(now, packet, meta, glance, verdict) {
+        match self.go_straight(now, packet, meta, &arrival.glance.with_candidate(self), verdict) {
             Ok(slot) => Some(slot),
-            Err(found) => {
-                self.conclude_at_length(now, packet, meta, glance, found, verdict);
+            Err(search) => {
+                self.conclude_at_length(now, packet, meta, search, verdict);
                 None
             }
         }
@@ -234,9 +239,7 @@ impl Director {
 
     /// The first look at a packet.
     pub(crate) fn look_at_one(&self, packet: &Packet<'_>, meta: Meta) -> Glance {
-        let mut glance = Glance::NONE;
-        self.glance(packet, meta, &mut glance);
-        glance
+        self.glance(packet, meta).with_candidate(self)
     }
 
     /// Puts up the copy of a connection; `None` if there is no room for it.

@@ -25,23 +25,41 @@ use crate::service::server::{Servers, Standing};
 use crate::time::Instant;
 use crate::verdict::{Direction, DropReason, Forward, PassReason, Reply, Verdict};
 use crate::wire::packet::Packet;
-use crate::wire::parse::{Parsed, Shape};
+use crate::wire::parse::{Parsed, Shape, parse};
+use crate::wire::plain::Plain;
 use crate::wire::transport::{self, TcpFlags};
 use crate::wire::{ipv4, ipv6};
 
 /// Packets that are looked ahead at: so many cache misses can be under way at once.
 pub(super) const BURST: usize = 64;
 
-/// A packet after the first look: what it shows and the hash of its flow, or why it cannot be read.
+/// A packet after the first look: what a plain one shows, and the hash of its flow. Any other is left for later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glance {
-    pub(super) parsed: Parsed,
-    pub(super) hash: u64,
-    pub(super) refused: Option<DropReason>,
+    hash: u64,
+    plain: Option<Plain>,
+    /// What the table first comes upon for that hash, or [`NONE`].
+    candidate: u32,
+}
+
+/// The search for a packet's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Search {
+    /// Is still to be done: the packet was not read yet.
+    Pending,
+    /// Came to this.
+    Done(Option<(u32, Side)>),
 }
 
 impl Glance {
-    pub(super) const NONE: Self = Self { parsed: Parsed::UNKNOWN, hash: 0, refused: None };
+    const NONE: Self = Self { hash: 0, plain: None, candidate: NONE };
+
+    /// The same at a table that may have changed, or at another one.
+    #[inline]
+    pub(super) fn with_candidate(self, director: &Director) -> Self {
+        let candidate = self.plain.and_then(|_| director.flows.table.candidate(self.hash));
+        Self { candidate: candidate.unwrap_or(NONE), ..self }
+    }
 
     /// Room for those of a burst. A director keeps it: to make it takes as long as looking at a packet.
     pub(super) fn of_a_burst() -> Box<[Self; BURST]> {
@@ -127,8 +145,29 @@ impl Director {
     #[inline]
     pub fn process_into(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
         let now = self.see(now);
-        let mut glance = Glance::NONE;
-        self.glance(packet, meta, &mut glance);
+        let bytes = packet.bytes();
+        if Plain::family_of(bytes) == Some(Family::V4)
+            && let Some(plain) = Plain::of_v4(bytes, meta.checksum == Checksum::Unverified)
+        {
+            let plain = (&plain, Family::V4);
+            let hash = self.flows.table.hash_plain(plain, bytes);
+            let mut found = None;
+            if let Some(candidate) = self.flows.table.candidate(hash) {
+                match self.go_straight_by(now, packet, meta, plain, (candidate, hash), verdict) {
+                    Ok(_) => return,
+                    Err(other) => found = other,
+                }
+            }
+            self.conclude_at_length(now, packet, meta, Search::Done(found), verdict);
+        } else {
+            self.process_other(now, packet, meta, verdict);
+        }
+    }
+
+    /// The same of IPv6, or of anything that is not plain.
+    #[inline(never)]
+    fn process_other(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
+        let glance = self.glance(packet, meta).with_candidate(self);
         self.conclude(now, packet, meta, &glance, verdict);
     }
 
@@ -177,17 +216,26 @@ impl Director {
         let chunks = packets.chunks_mut(BURST).zip(metas.chunks(BURST)).zip(verdicts.chunks_mut(BURST));
         for ((packets, metas), verdicts) in chunks {
             for ((glance, packet), meta) in glances.iter_mut().zip(packets.iter()).zip(metas) {
-                self.glance(packet, *meta, glance);
-                self.flows.table.prefetch_index(glance.hash);
+                *glance = self.glance(packet, *meta);
+                if glance.plain.is_some() {
+                    self.flows.table.prefetch_index(glance.hash);
+                }
             }
-            for glance in &glances[..packets.len()] {
-                if glance.refused.is_none()
-                    && let Some(slot) = self.flows.table.prefetch_entry(glance.hash, glance.parsed.tuple.family)
+            for glance in &mut glances[..packets.len()] {
+                if let Some(plain) = &glance.plain
+                    && let Some(slot) = self.flows.table.prefetch_entry(glance.hash, plain.family)
                 {
+                    glance.candidate = slot;
                     last.prefetch(slot);
                 }
             }
-            for (((verdict, packet), meta), glance) in verdicts.iter_mut().zip(packets).zip(metas).zip(glances.iter()) {
+            let additions = self.flows.table.additions();
+            for (((verdict, packet), meta), glance) in
+                verdicts.iter_mut().zip(packets).zip(metas).zip(glances.iter_mut())
+            {
+                if self.flows.table.additions() != additions {
+                    *glance = glance.with_candidate(self);
+                }
                 last.conclude(self, packet, *meta, glance, verdict);
             }
         }
@@ -196,24 +244,19 @@ impl Director {
     }
 
     /// The first look at a packet.
-    #[inline]
-    pub(super) fn glance(&self, packet: &Packet<'_>, meta: Meta, glance: &mut Glance) {
-        match glance.parsed.read(packet.bytes(), meta.checksum == Checksum::Unverified) {
-            Ok(()) => (glance.hash, glance.refused) = (self.flows.table.hash(&glance.parsed.tuple), None),
-            Err(reason) => glance.refused = Some(reason),
-        }
-    }
-
-    /// What becomes of a packet, counted and told.
     #[inline(always)]
-    fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: &Glance, verdict: &mut Verdict) {
-        if let Err(found) = self.go_straight(now, packet, meta, glance, verdict) {
-            self.conclude_at_length(now, packet, meta, glance, found, verdict);
+    pub(crate) fn glance(&self, packet: &Packet<'_>, meta: Meta) -> Glance {
+        let bytes = packet.bytes();
+        match Plain::of(bytes, meta.checksum == Checksum::Unverified) {
+            Some(plain) => {
+                let hash = self.flows.table.hash_plain((&plain, plain.family), bytes);
+                Glance { hash, plain: Some(plain), candidate: NONE }
+            }
+            None => Glance::NONE,
         }
     }
 
-    /// A packet of a connection that goes on as it was: that connection. Else nothing has changed, and what was found of
-    /// the packet's connection is handed on.
+    /// Takes a packet along its connection, if that simply goes on as it was; the connection. Else nothing has changed.
     #[inline(always)]
     pub(crate) fn go_straight(
         &mut self,
@@ -222,43 +265,78 @@ impl Director {
         meta: Meta,
         glance: &Glance,
         verdict: &mut Verdict,
-    ) -> Result<u32, Option<(u32, Side)>> {
-        let parsed = &glance.parsed;
-        let mut found = None;
-        if glance.refused.is_none() && matches!(parsed.shape, Shape::Whole | Shape::PortsOnly) {
-            found = self.flows.table.find(glance.hash, &parsed.tuple, now);
-            let done = match found {
-                _ if parsed.shape == Shape::PortsOnly || self.gate(parsed.tuple.family) != Gate::OPEN => None,
-                Some((slot, Side::Server)) => self.go_on(now, packet, meta, parsed, (slot, Side::Server), verdict),
-                Some((slot, Side::Client)) if meta.hook == Hook::Local && !self.daemons.is_master() => self
-                    .go_on(now, packet, meta, parsed, (slot, Side::Client), verdict)
-                    .or_else(|| self.go_on_unchanged(now, packet, parsed, slot, verdict)),
-                _ => None,
-            };
-            if let (Some(()), Some((slot, _))) = (done, found) {
-                return Ok(slot);
-            }
+    ) -> Result<u32, Search> {
+        let Some(plain) = &glance.plain else { return Err(Search::Pending) };
+        if glance.candidate == NONE {
+            return Err(Search::Done(None));
         }
-        Err(found)
+        let by = (glance.candidate, glance.hash);
+        let gone = match plain.family {
+            Family::V4 => self.go_straight_by(now, packet, meta, (plain, Family::V4), by, verdict),
+            Family::V6 => self.go_straight_v6(now, packet, meta, plain, by, verdict),
+        };
+        gone.map_err(Search::Done)
     }
 
-    /// The same in general.
+    #[inline(never)]
+    fn go_straight_v6(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        plain: &Plain,
+        by: (u32, u64),
+        verdict: &mut Verdict,
+    ) -> Result<u32, Option<(u32, Side)>> {
+        self.go_straight_by(now, packet, meta, (plain, Family::V6), by, verdict)
+    }
+
+    /// A packet in full, with the connection that it is found to belong to.
+    #[inline]
+    pub(super) fn read(
+        &self,
+        now: Instant,
+        packet: &Packet<'_>,
+        meta: Meta,
+    ) -> Result<(Parsed, Option<(u32, Side)>), DropReason> {
+        let parsed = parse(packet.bytes(), meta.checksum == Checksum::Unverified)?;
+        let found = match parsed.shape {
+            Shape::Whole | Shape::PortsOnly => {
+                self.flows.table.find(self.flows.table.hash(&parsed.tuple), &parsed.tuple, now)
+            }
+            _ => None,
+        };
+        Ok((parsed, found))
+    }
+
+    /// What becomes of a packet, counted and told.
+    #[inline(always)]
+    fn conclude(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, glance: &Glance, verdict: &mut Verdict) {
+        if let Err(search) = self.go_straight(now, packet, meta, glance, verdict) {
+            self.conclude_at_length(now, packet, meta, search, verdict);
+        }
+    }
+
+    /// The same for a packet that did not go straight.
     #[inline(never)]
     pub(super) fn conclude_at_length(
         &mut self,
         now: Instant,
         packet: &mut Packet<'_>,
         meta: Meta,
-        glance: &Glance,
-        found: Option<(u32, Side)>,
+        search: Search,
         verdict: &mut Verdict,
     ) {
-        let decision = match glance.refused {
-            None => self.decide(now, packet, meta, &glance.parsed, found),
-            Some(reason) => Decision::Drop(reason),
+        let read = match search {
+            Search::Done(found) => parse(packet.bytes(), false).map(|parsed| (parsed, found)),
+            Search::Pending => self.read(now, packet, meta),
+        };
+        let (decision, parsed) = match &read {
+            Ok((parsed, found)) => (self.decide(now, packet, meta, parsed, *found), parsed),
+            Err(reason) => (Decision::Drop(*reason), &Parsed::UNKNOWN),
         };
         self.reasons.count(decision);
-        self.tell(decision, &glance.parsed, verdict);
+        self.tell(decision, parsed, verdict);
     }
 
     /// A decision as the caller is told it.

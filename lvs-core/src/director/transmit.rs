@@ -159,7 +159,7 @@ impl Director {
                 Method::Nat if live.address.is_loopback() && from_outside => {
                     Outcome::Refuse(Refusal::Drop(DropReason::Loopback))
                 }
-                Method::Nat => Outcome::Send(self.plan_nat(entry, false)),
+                Method::Nat => Outcome::Send(Plan::Nat(Translation { decrement_ttl: false, ..translation_in(entry) })),
                 Method::Dr | Method::Tun => Outcome::Refuse(Refusal::Pass(PassReason::LocalServer)),
             };
         }
@@ -167,7 +167,7 @@ impl Director {
             return Outcome::Refuse(Refusal::Error(ReplyReason::TtlExceeded));
         }
         match entry.method() {
-            Method::Nat => self.within_mtu(parsed, live.mtu, self.plan_nat(entry, true)),
+            Method::Nat => self.within_mtu(parsed, live.mtu, Plan::Nat(translation_in(entry))),
             Method::Dr => self.within_mtu(parsed, live.mtu, Plan::Dr),
             Method::Tun => self.plan_tun(entry, parsed, live.mtu),
         }
@@ -183,18 +183,6 @@ impl Director {
             return Outcome::Refuse(Refusal::TooBig(mtu));
         }
         Outcome::Send(plan)
-    }
-
-    #[inline(always)]
-    pub(super) fn plan_nat(&self, entry: &Entry, decrement_ttl: bool) -> Plan {
-        Plan::Nat(Translation {
-            direction: Direction::ToServer,
-            address: entry.server_address(),
-            port: entry.server_port,
-            address_delta: entry.ip_delta,
-            transport_delta: entry.transport_delta,
-            decrement_ttl,
-        })
     }
 
     #[inline(never)]
@@ -465,15 +453,34 @@ fn is_one_host(address: IpAddr) -> bool {
 #[inline(always)]
 pub(super) fn plan_out(entry: &Entry) -> Plan {
     match entry.method() {
-        Method::Nat => Plan::Nat(Translation {
-            direction: Direction::ToClient,
-            address: entry.virtual_address(),
-            port: entry.virtual_port,
-            address_delta: entry.ip_delta.reversed(),
-            transport_delta: entry.transport_delta.reversed(),
-            decrement_ttl: false,
-        }),
+        Method::Nat => Plan::Nat(translation_out(entry)),
         Method::Dr | Method::Tun => Plan::AsIs,
+    }
+}
+
+/// What NAT makes of a client's packet.
+#[inline(always)]
+pub(super) fn translation_in(entry: &Entry) -> Translation {
+    Translation {
+        direction: Direction::ToServer,
+        address: entry.server_address(),
+        port: entry.server_port,
+        address_delta: entry.ip_delta,
+        transport_delta: entry.transport_delta,
+        decrement_ttl: true,
+    }
+}
+
+/// What it makes of the server's.
+#[inline(always)]
+pub(super) fn translation_out(entry: &Entry) -> Translation {
+    Translation {
+        direction: Direction::ToClient,
+        address: entry.virtual_address(),
+        port: entry.virtual_port,
+        address_delta: entry.ip_delta.reversed(),
+        transport_delta: entry.transport_delta.reversed(),
+        decrement_ttl: false,
     }
 }
 

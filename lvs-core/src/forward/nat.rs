@@ -10,6 +10,7 @@ use crate::flow::Protocol;
 use crate::verdict::{Direction, DropReason};
 use crate::wire::checksum::{Delta, Sum, pseudo_tail};
 use crate::wire::parse::{Parsed, Shape};
+use crate::wire::plain::Plain;
 use crate::wire::{be16, crc32c, ipv4, ipv6, put16, transport};
 
 /// The new address and port of a packet: its destination on the way to the server, its source on the way back.
@@ -49,6 +50,28 @@ pub(crate) fn translate(bytes: &mut [u8], parsed: &Parsed, to: &Translation, che
     translate_address(bytes, parsed.tuple.family, to);
     translate_transport(bytes, parsed, to, checksum);
 }
+
+/// The same for a plain packet of TCP or UDP with a checksum; `None`, with nothing changed, for any other. (The family is
+/// said once more, so that for each of them offsets are constants.)
+#[inline(always)]
+pub(crate) fn translate_plain(
+    bytes: &mut [u8],
+    (plain, family): (&Plain, Family),
+    to: &Translation,
+    checksum: Checksum,
+) -> Option<()> {
+    let segment = bytes.get_mut(Plain::transport(family)..)?;
+    match plain.protocol {
+        TCP => translate_tcp(segment.first_chunk_mut()?, to, checksum),
+        UDP => translate_udp(segment.first_chunk_mut()?, to, checksum)?,
+        _ => return None,
+    }
+    translate_address(bytes, family, to);
+    Some(())
+}
+
+const TCP: u8 = Protocol::Tcp.number();
+const UDP: u8 = Protocol::Udp.number();
 
 /// The IP header alone.
 #[inline(always)]
@@ -95,19 +118,15 @@ fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, chec
     let port_at = port_at(to.direction);
     let segment = bytes.get_mut(parsed.transport..).unwrap_or_default();
     if parsed.is_tcp()
-        && let Some(header) = segment.first_chunk_mut::<{ transport::TCP_MIN_LEN }>()
+        && let Some(header) = segment.first_chunk_mut()
     {
-        put16(header, port_at, to.port);
-        return update(header, transport::TCP_CHECKSUM, to, checksum);
+        return translate_tcp(header, to, checksum);
     }
     if parsed.is_udp()
-        && checksum != Checksum::Partial
-        && let Some(header) = segment.first_chunk_mut::<{ transport::UDP_LEN }>()
-        && be16(header, transport::UDP_CHECKSUM) != 0
+        && let Some(header) = segment.first_chunk_mut()
+        && translate_udp(header, to, checksum).is_some()
     {
-        put16(header, port_at, to.port);
-        let new = to.transport_delta.apply(be16(header, transport::UDP_CHECKSUM));
-        return put16(header, transport::UDP_CHECKSUM, shown(new));
+        return;
     }
     match Protocol::from_number(parsed.tuple.protocol) {
         Some(Protocol::Udp) => {
@@ -127,6 +146,24 @@ fn translate_transport(bytes: &mut [u8], parsed: &Parsed, to: &Translation, chec
         // Packets of IPsec have no ports, and no checksum that an address is part of.
         _ => {}
     }
+}
+
+#[inline(always)]
+fn translate_tcp(header: &mut [u8; transport::TCP_MIN_LEN], to: &Translation, checksum: Checksum) {
+    put16(header, port_at(to.direction), to.port);
+    update(header, transport::TCP_CHECKSUM, to, checksum);
+}
+
+/// `None`, with nothing changed, for a datagram without a checksum, or whose checksum is left to the network card.
+#[inline(always)]
+fn translate_udp(header: &mut [u8; transport::UDP_LEN], to: &Translation, checksum: Checksum) -> Option<()> {
+    let old = be16(header, transport::UDP_CHECKSUM);
+    if old == 0 || checksum == Checksum::Partial {
+        return None;
+    }
+    put16(header, port_at(to.direction), to.port);
+    put16(header, transport::UDP_CHECKSUM, shown(to.transport_delta.apply(old)));
+    Some(())
 }
 
 /// A checksum by the difference; of one left to the network card only the pseudo-header is there to be changed.

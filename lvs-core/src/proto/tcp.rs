@@ -57,6 +57,36 @@ pub(crate) const fn next(state: u8, input: Input, flags: TcpFlags, secure: bool)
     table[((input as usize) << 3 | event as usize) & (ROWS - 1)][(state & 15) as usize]
 }
 
+/// True if a segment that is no SYN leaves a state as it is.
+#[inline(always)]
+pub(crate) const fn stays(state: u8, input: Input, flags: TcpFlags, secure: bool) -> bool {
+    let all = STAYS[((secure as usize) << 2 | input as usize) & 7][(state & 15) as usize];
+    all >> (flags.0 & 0x1f) & 1 != 0
+}
+
+/// By table, by where a segment comes from and by state: one bit for each combination of control bits.
+static STAYS: [[u32; 16]; 8] = {
+    let mut stays = [[0; 16]; 8];
+    let mut bits = 0u8;
+    while bits < 32 {
+        let mut state = 0;
+        while state < STATES {
+            let mut n = 0;
+            while n < 6 {
+                let (secure, input) = (n >= 3, [Input::Client, Input::Server, Input::ClientOnly][n % 3]);
+                let next = next(state as u8, input, TcpFlags(bits), secure);
+                if next as usize == state && !TcpFlags(bits).syn() {
+                    stays[(secure as usize) << 2 | input as usize][state] |= 1 << bits;
+                }
+                n += 1;
+            }
+            state += 1;
+        }
+        bits += 1;
+    }
+    stays
+};
+
 /// The event of each combination of ACK, PSH, RST, SYN and FIN.
 const EVENTS: [u8; 32] = {
     let mut events = [NO_EVENT; 32];

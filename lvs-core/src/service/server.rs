@@ -343,6 +343,13 @@ impl Servers {
         &self.live[slot as usize]
     }
 
+    /// The record of a server and its id; `None` for no server.
+    #[inline(always)]
+    pub(crate) fn live_and_id(&self, slot: u32) -> Option<(&Live, ServerId)> {
+        let live = self.live.get(slot as usize)?;
+        Some((live, ServerId { slot, generation: live.generation }))
+    }
+
     /// Address and id; `None` for no server.
     #[inline]
     pub(crate) fn address_and_id(&self, slot: u32) -> Option<(IpAddr, ServerId)> {

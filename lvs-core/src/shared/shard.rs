@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::home::{Home, Seat};
 use crate::config::{Config, Meta};
-use crate::conn::{ConnId, prefetch};
+use crate::conn::{ConnId, processor};
 use crate::director::{Arrival, Director, Glance, LastPass};
 use crate::error::ConfigError;
 use crate::time::Instant;
@@ -146,7 +146,7 @@ impl LastPass for ByCopy<'_> {
     #[inline]
     fn prefetch(&self, slot: u32) {
         if let Some(original) = self.loans.originals.get(slot as usize) {
-            prefetch::read(original);
+            processor::prefetch(original);
         }
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod ipv4;
 pub(crate) mod ipv6;
 pub(crate) mod packet;
 pub(crate) mod parse;
+pub(crate) mod plain;
 pub(crate) mod quote;
 pub(crate) mod reset;
 pub(crate) mod transport;

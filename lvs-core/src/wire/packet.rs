@@ -46,12 +46,14 @@ impl<'a> Packet<'a> {
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.offset..self.offset + self.len).unwrap_or_default()
+        let Some(rest) = self.buffer.get(self.offset..) else { return &[] };
+        rest.get(..self.len).unwrap_or_default()
     }
 
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(self.offset..self.offset + self.len).unwrap_or_default()
+        let Some(rest) = self.buffer.get_mut(self.offset..) else { return &mut [] };
+        rest.get_mut(..self.len).unwrap_or_default()
     }
 
     /// Where the packet begins in the buffer. Tunnels and ICMP errors move it.
