@@ -3,10 +3,10 @@
  *
  * Names. Everything begins with lvs_ or LVS_. A function is named after its first parameter.
  *
- * Ownership. lvs_director_new and lvs_shared_new give a handle, lvs_director_free and lvs_shared_free take it back;
- * nothing else changes hands. Services, servers and connections have ids, which are values and find nothing once what
- * they name is gone. Texts go in as pointer and length, in UTF-8, and need no end mark. Texts come out static, or into a
- * buffer of the caller's, with a zero byte behind them.
+ * Ownership. lvs_director_new and lvs_shared_new give a handle, lvs_director_free and lvs_shared_free take it back; but for
+ * schedulers of one's own nothing else changes hands. Services, servers and connections have ids, which are values and
+ * find nothing once what they name is gone. Texts go in as pointer and length, in UTF-8, and need no end mark. Texts come
+ * out static, or into a buffer of the caller's, with a zero byte behind them.
  *
  * Results. What can fail returns lvs_status, and LVS_OK is 0. Other results come through pointers, the last
  * parameters, and are written only on LVS_OK unless the function says otherwise.
@@ -21,17 +21,21 @@
  * Numbers. Those that stand for something are checked on their way in, and keep their meaning from version to version.
  * Ports and marks are numbers, not in network byte order.
  *
- * Panics. A defect of the library is answered with LVS_ERR_INTERNAL, and so is every later call with that handle; it
- * can only be freed. The process goes on.
+ * Memory. What connections and packets need is reserved when a handle is made, or there is no handle: LVS_ERR_FULL.
+ * Rules, texts and synchronisation take theirs when they come; where the system has none for them, the process ends.
+ *
+ * Panics. A defect of the library is answered with LVS_ERR_INTERNAL, after a message on standard error, and so is every
+ * later call with that handle; it can only be freed. The process goes on.
  *
  * Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
  * between threads. lvs_director is for one thread at a time, lvs_shared for any number: it has the verbs of lvs_director
  * that a dataplane needs while it runs, and lends the whole director for the rest.
  *
- * Callbacks. Only the functions that walk or lend, and a scheduler of one's own, call back: in the thread of the call,
- * before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY.
+ * Callbacks. Only the functions that walk, lend or apply, and a scheduler of one's own, call back: in the thread of the
+ * call, before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY.
  *
- * Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock.
+ * Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock. To a lvs_director an
+ * earlier time than the latest that it was told counts as that one.
  *
  * Made from the sources of lvs-ffi; changes go there.
  */

@@ -144,6 +144,21 @@ static void a_wrong_record_refuses_the_whole_burst(void)
     lvs_director_free(director);
 }
 
+static void time_does_not_go_back(void)
+{
+    lvs_director *director = director_with_rules();
+    lvs_connection connection = { .size = sizeof connection };
+    uint8_t buffer[CAPACITY];
+    lvs_packet syn = syn_from(buffer, 40000);
+    lvs_result result;
+
+    CHECK(lvs_director_advance(director, UINT64_C(10000000000), 1000, NULL) == LVS_OK);
+    CHECK(lvs_director_process(director, UINT64_C(5000000000), &syn, &result, 1) == LVS_OK);
+    CHECK(lvs_director_connection(director, result.connection, &connection) == LVS_OK);
+    CHECK(connection.expires_ns == UINT64_C(10000000000) + connection.timeout_ns);
+    lvs_director_free(director);
+}
+
 static void padding_is_left_behind(void)
 {
     lvs_director *director = director_with_rules();
@@ -289,6 +304,7 @@ int main(void)
     without_a_server_the_client_is_told();
     bursts_of_every_size_get_all_their_results();
     a_wrong_record_refuses_the_whole_burst();
+    time_does_not_go_back();
     padding_is_left_behind();
     checksum_flags_are_heeded();
     texts_fit_or_tell_how_much_they_need();
