@@ -221,8 +221,8 @@ pub(crate) fn put_result(packet: &Packet<'_>, verdict: &Verdict, out: &mut Maybe
         reason,
         direction: 0,
         method: 0,
-        offset: saturated(packet.offset()),
-        length: saturated(packet.len()),
+        offset: in_buffer(packet.offset()),
+        length: in_buffer(packet.len()),
         next_hop_family: 0,
         next_hop: [0; 16],
         server: lvs_server_id::NONE,
@@ -274,7 +274,7 @@ pub(crate) const fn method_of(method: Method) -> u8 {
     }
 }
 
-/// Places and lengths fit into 32 bits: buffers are described with so many, and tables have no more places.
-fn saturated(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+/// Places and lengths in a buffer fit into 32 bits: the caller described it with so many.
+const fn in_buffer(number: usize) -> u32 {
+    number as u32
 }

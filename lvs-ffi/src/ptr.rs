@@ -2,7 +2,6 @@
 //!
 //! Outputs are `MaybeUninit`: C hands over memory that nobody has written to.
 
-use core::convert::Infallible;
 use core::ffi::{c_char, c_void};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -226,12 +225,15 @@ pub(crate) fn try_fill<T, E>(
     Ok(unsafe { slice::from_raw_parts_mut(places.as_mut_ptr().cast(), count) })
 }
 
-/// The same for values that cannot be errors.
+/// The same for values that cannot be errors, with a loop of its own: packets go through it.
 pub(crate) fn fill<T>(places: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) -> &mut [T] {
-    match try_fill(places, values.map(Ok::<T, Infallible>)) {
-        Ok(filled) => filled,
-        Err(never) => match never {},
+    let mut count = 0;
+    for (place, value) in places.iter_mut().zip(values) {
+        place.write(value);
+        count += 1;
     }
+    // SAFETY: the first `count` places were written just now, and are borrowed as long as `places`.
+    unsafe { slice::from_raw_parts_mut(places.as_mut_ptr().cast(), count) }
 }
 
 fn check<T>(pointer: *const T) -> Result<(), lvs_status> {
