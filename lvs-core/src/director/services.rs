@@ -12,6 +12,7 @@ use super::{Director, sorted};
 use crate::addr::{Addr, Family};
 use crate::config::{Kernel, Path};
 use crate::conn::flows::tell_overload;
+use crate::conn::id::NONE;
 use crate::error::ControlError;
 use crate::persist;
 use crate::sched::{Scheduler, SchedulerKind};
@@ -431,10 +432,10 @@ impl Director {
     /// ```
     pub fn set_path(&mut self, address: IpAddr, path: Path) {
         self.control.paths.insert(address, path);
-        for server in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
-            if self.servers.is_in_use(server) && self.servers.spec(server).address.ip() == address {
-                self.apply_path(server);
-            }
+        let mut server = self.servers.latest_at(address);
+        while server != NONE {
+            self.apply_path(server);
+            server = self.servers.before(server);
         }
     }
 
@@ -483,8 +484,8 @@ impl Director {
         let address = self.servers.spec(server).address.ip();
         let path = self.control.paths.get(&address).unwrap_or(&self.control.default_path);
         let source = path.source(Family::of(address));
-        let record = self.servers.get_mut(server);
-        (record.tunnel_source, record.learned_until) = (Addr::from_ip(source), None);
+        self.servers.forget(server);
+        self.servers.get_mut(server).tunnel_source = Addr::from_ip(source);
         let live = self.servers.live_mut(server);
         live.mtu = path.mtu;
         live.reachable = path.reachable;

@@ -152,46 +152,36 @@ impl Director {
         }
     }
 
-    /// The way to an address is narrower than was thought. Wider again it is believed to be only after ten minutes.
+    /// The way to an address is narrower than was thought. Wider again it is believed to be only after ten minutes. Anybody
+    /// can say so, so that only servers of the address are looked at.
     fn learn_mtu(&mut self, now: Instant, address: IpAddr, reported: u16) {
-        for slot in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
-            let live = self.servers.live(slot);
-            let mtu = live.mtu;
-            if live.address != address || reported > mtu || !self.servers.is_in_use(slot) {
-                continue;
-            }
-            // The way of direct routing, once taken, stays what it was.
+        let mut next = self.servers.latest_at(address);
+        while next != NONE {
+            let slot = next;
+            next = self.servers.before(slot);
+            let mtu = self.servers.live(slot).mtu;
             let record = self.servers.get(slot);
+            // The way of direct routing, once taken, stays what it was.
             let taken = self.flows.counters.get(slot as usize).is_some_and(|counters| counters.in_packets > 0);
-            if record.spec.method == Method::Dr && taken && record.learned_until.is_none() {
+            let is_fixed = record.spec.method == Method::Dr && taken && record.learned_until.is_none();
+            if reported > mtu || is_fixed {
                 continue;
             }
             let learned = mtu.min(reported.max(NARROWEST));
-            self.servers.live_mut(slot).mtu = learned;
-            if learned != mtu || self.servers.get(slot).learned_until.is_none() {
+            if learned != mtu || record.learned_until.is_none() {
                 self.servers.lessons = self.servers.lessons.wrapping_add(1);
             }
-            let until = now + LEARNED_FOR;
-            self.servers.get_mut(slot).learned_until = Some(until);
-            let next = self.control.relearn_at.map_or(until, |at| at.min(until));
-            self.control.relearn_at = Some(next);
+            self.servers.learn(slot, learned, now + LEARNED_FOR);
         }
+        self.control.relearn_at = self.servers.first_to_forget().map(|(_, until)| until);
     }
 
     /// Forgets what was learned ten minutes ago.
     pub(super) fn forget_learned(&mut self, now: Instant) {
-        let mut next: Option<Instant> = None;
-        for slot in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
-            if !self.servers.is_in_use(slot) {
-                continue;
-            }
-            match self.servers.get(slot).learned_until {
-                Some(until) if until <= now => self.apply_path(slot),
-                Some(until) => next = Some(next.map_or(until, |at| at.min(until))),
-                None => {}
-            }
+        while let Some((slot, _)) = self.servers.first_to_forget().filter(|&(_, until)| until <= now) {
+            self.apply_path(slot);
         }
-        self.control.relearn_at = next;
+        self.control.relearn_at = self.servers.first_to_forget().map(|(_, until)| until);
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is balanced: virtual services and their real servers.
 //!
 //! `spec` is how a user describes them, `options` what can be switched on beyond the kernel, `key` how they are found,
-//! `server` what is kept of a real server, `changes` which of many changed lately, `roster` lists those that have an end in
+//! `server` what is kept of a real server, `addresses` whose address is whose, `changes` which of many changed lately, `roster` lists those that have an end in
 //! common, `service` is what is kept of a service, `table` finds services in the kernel's order, `trash` keeps removed servers
 //! for a while.
 
+pub(crate) mod addresses;
 pub(crate) mod changes;
 pub(crate) mod key;
 pub(crate) mod options;

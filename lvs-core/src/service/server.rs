@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use hashbrown::HashMap;
-
+use super::addresses::{Addresses, Learned};
 use super::changes::Changes;
 use super::key::{ServerId, ServiceId, ServiceKey};
-use super::roster::{Roster, count_one};
+use super::roster::Roster;
 use super::spec::ServerSpec;
 use super::{Method, Tunnel};
 use crate::addr::Addr;
@@ -290,8 +289,10 @@ pub(crate) struct Servers {
     kernel: Kernel,
     /// What changed lately, by the slot of the service.
     changes: Vec<Changes>,
-    /// How many servers an address has that NAT hides.
-    hidden: HashMap<IpAddr, u32, HashKey>,
+    /// The servers of each address.
+    addresses: Addresses,
+    /// Those of whose way something was learned.
+    learned: Learned,
     /// The servers in services that are reached by tunnels, by address and UDP port.
     tunnels: Roster<(IpAddr, u16)>,
     /// The servers in services that were once reached by NAT, by address and port.
@@ -309,7 +310,8 @@ impl Servers {
             drained: Vec::new(),
             kernel,
             changes: Vec::new(),
-            hidden: HashMap::with_hasher(hash.clone()),
+            addresses: Addresses::new(hash.clone()),
+            learned: Learned::new(),
             tunnels: Roster::new(hash.clone()),
             by_end: Roster::new(hash.clone()),
             lessons: 0,
@@ -453,7 +455,7 @@ impl Servers {
             idle_since: None,
             grows_since: None,
             tunnel_source: Addr::UNSPECIFIED,
-            hidden: false,
+            hidden: spec.method == Method::Nat,
             met: Met::Nothing,
             learned_until: None,
             estimator: Estimator::default(),
@@ -473,7 +475,8 @@ impl Servers {
             slot
         };
         self.join(slot, owner.slot);
-        self.hide(slot);
+        self.addresses.enter(spec.address.ip(), slot, spec.method == Method::Nat);
+        self.learned.make_room(slot);
         self.list(slot);
         self.list_tunnel(slot);
         Some(slot)
@@ -500,13 +503,45 @@ impl Servers {
         if server.spec.method == Method::Nat && !server.hidden {
             server.hidden = true;
             let address = server.spec.address.ip();
-            count_one(&mut self.hidden, address, true);
+            self.addresses.hide(address);
         }
     }
 
     /// True for the address of a server that NAT hides.
     pub(crate) fn is_hidden(&self, address: IpAddr) -> bool {
-        self.hidden.contains_key(&address)
+        self.addresses.is_hidden(address)
+    }
+
+    /// The latest server of an address, in a service or in the trash, or [`NONE`](crate::conn::id::NONE).
+    pub(crate) fn latest_at(&self, address: IpAddr) -> u32 {
+        self.addresses.latest(address)
+    }
+
+    /// The one of the same address that came before another.
+    pub(crate) fn before(&self, slot: u32) -> u32 {
+        self.addresses.before(slot)
+    }
+
+    /// The way to a server is narrower than was thought, and is believed to be so for a time. Later lessons hold longer.
+    pub(crate) fn learn(&mut self, slot: u32, mtu: u16, until: Instant) {
+        self.forget(slot);
+        self.live_mut(slot).mtu = mtu;
+        self.get_mut(slot).learned_until = Some(until);
+        self.learned.enter(slot);
+    }
+
+    /// What was learned of the way to a server holds no longer.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let record = self.records.get_mut(slot as usize).and_then(Option::as_mut);
+        if record.is_some_and(|server| server.learned_until.take().is_some()) {
+            self.learned.leave(slot);
+        }
+    }
+
+    /// The server of which nothing was learned for the longest time, and how long that holds.
+    pub(crate) fn first_to_forget(&self) -> Option<(u32, Instant)> {
+        let slot = self.learned.oldest()?;
+        Some((slot, self.get(slot).learned_until?))
     }
 
     /// Takes a server back from the trash under a new description; its connection counts and its overload survive.
@@ -607,10 +642,9 @@ impl Servers {
 
     /// Nothing points to the server any more: its slot may be taken by another.
     pub(crate) fn free(&mut self, slot: u32) {
-        if let Some(server) = self.records[slot as usize].take()
-            && server.hidden
-        {
-            count_one(&mut self.hidden, server.spec.address.ip(), false);
+        self.forget(slot);
+        if let Some(server) = self.records[slot as usize].take() {
+            self.addresses.leave(server.spec.address.ip(), slot, server.hidden);
         }
         let live = self.live_mut(slot);
         live.generation = live.generation.wrapping_add(1);
