@@ -1,6 +1,6 @@
 //! What is raised: the exceptions are Python classes, in `python/lvs/exceptions.py`, so that they pickle and subclass.
 
-use lvs_core::{ConfigError, ControlError, RuleError};
+use lvs_core::{ApplyError, ConfigError, ControlError, RuleError};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::{PyErr, PyTypeInfo, Python};
 
@@ -22,6 +22,7 @@ pub(crate) enum Error {
     Config(ConfigError),
     Rule(RuleError),
     Control(ControlError),
+    Apply(ApplyError),
     /// A file of packets that cannot be read or written.
     Capture(String),
     /// The director was closed.
@@ -42,7 +43,8 @@ impl From<Error> for PyErr {
                 let message = error.to_string();
                 python::RuleError::new_err((message, error.line, error.column, error.word, error.expected))
             }
-            Error::Control(error) => control(error),
+            Error::Control(error) => control(error, error.to_string()),
+            Error::Apply(why) => control(why.error, why.to_string()),
             Error::Capture(message) => python::CaptureError::new_err(message),
             Error::Closed => python::ClosedError::new_err("the director is closed"),
             Error::Broken => python::LvsError::new_err("an earlier defect left the director unusable"),
@@ -52,9 +54,8 @@ impl From<Error> for PyErr {
     }
 }
 
-fn control(error: ControlError) -> PyErr {
+fn control(error: ControlError, message: String) -> PyErr {
     use ControlError as Why;
-    let message = error.to_string();
     match error {
         Why::NoSuchService
         | Why::NoSuchServer

@@ -290,3 +290,92 @@ def test_the_reasons_are_those_of_the_library():
         for reason in reasons:
             assert f'verdict="{verdict}",reason="{reason}"' in text, reason
         assert text.count(f'verdict="{verdict}"') == len(reasons)
+
+
+RECORDS = [
+    lvs.Service(
+        "TCP 192.0.2.10:80",
+        scheduler="wrr",
+        persistence=300.0,
+        netmask="255.255.255.0",
+        servers=(
+            lvs.Server("TCP 192.0.2.10:80", "10.0.0.102:8080", method="nat", weight=5, upper=9, lower=3),
+            lvs.Server("TCP 192.0.2.10:80", "10.0.0.101:80", method="tun", tunnel="gue:6080+csum"),
+        ),
+    ),
+    lvs.Service("FWM 5 IPv6", "sh", flags=("fallback", "port"), servers=(lvs.Server("fwm 5 ipv6", "[2001:db8::1]:0"),)),
+]
+SAVED = """\
+-A -t 192.0.2.10:80 -s wrr -p 300 -M 255.255.255.0
+-a -t 192.0.2.10:80 -r 10.0.0.101:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-csum
+-a -t 192.0.2.10:80 -r 10.0.0.102:8080 -m -w 5 -x 9 -y 3
+-A -f 5 -6 -s sh -b sh-fallback,sh-port
+-a -f 5 -6 -r 2001:db8::1 -g -w 1
+"""
+
+
+@pytest.mark.parametrize("kind", [lvs.Director, lvs.SharedDirector])
+def test_rules_may_be_records(kind):
+    with kind(seed=7) as director:
+        done = director.apply(RECORDS)
+        assert done.services_added == ("TCP 192.0.2.10:80", "FWM 5 IPv6") and len(done.servers_added) == 3
+        with kind(seed=7) as text:
+            text.load(SAVED)
+            assert sorted(director.save().splitlines()) == sorted(text.save().splitlines())
+        assert director.apply(director.services()).is_unchanged
+        assert director.apply(iter(RECORDS[1:])).services_removed == ("TCP 192.0.2.10:80",)
+        before = director.save()
+        refused = [
+            ([RECORDS[0], lvs.Service("UDP 192.0.2.10:53", "fastest")], lvs.NotFoundError),
+            ([lvs.Service("FWM 7", servers=(lvs.Server("FWM 7", "224.0.0.1"),))], lvs.ControlError),
+            ([lvs.Service("FWM 7", servers=(lvs.Server("FWM 8", "10.0.0.1"),))], ValueError),
+            ([lvs.Service("FWM 7", servers=("10.0.0.1",))], AttributeError),
+            ([lvs.Service("FWM 7", netmask="wide")], ValueError),
+            ([RECORDS[0], RECORDS[0]], lvs.ExistsError),
+            (["-A -f 7"], TypeError),
+            (7, TypeError),
+        ]
+        for rules, error in refused:
+            with pytest.raises(error):
+                director.apply(rules)
+            assert director.save() == before
+
+
+def connections_of(director, count):
+    director.load("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.53 -m")
+    packets = [lvs.packets.udp(f"198.51.{n // 250}.9:{1000 + n}", "192.0.2.10:53") for n in range(count)]
+    assert list(director.process_batch(packets, now=1.0).verdict) == [1] * count
+
+
+def test_connections_come_in_parts():
+    with lvs.Director(seed=7, connections=4000) as director:
+        assert list(director.iter_connections()) == []
+        connections_of(director, 3000)
+        assert set(director.iter_connections()) == set(director.connections())
+        found = director.iter_connections()
+        first = [next(found) for _ in range(1500)]
+        director.flush()
+        rest = list(found)
+        assert len({connection.id for connection in first + rest}) == len(first + rest) == 2048
+        assert next(found, None) is None
+    with pytest.raises(lvs.ClosedError):
+        next(director.iter_connections())
+
+
+@pytest.mark.parametrize("kind", [lvs.Director, lvs.SharedDirector])
+def test_work_comes_in_parts(kind):
+    with kind(seed=7, connections=4000) as director:
+        connections_of(director, 1000)
+        ended, place, steps = 0, 0, 0
+        while place is not None:
+            some, place = director.flush_some(place, budget=100, client="198.51.0.0/24")
+            assert some <= 100
+            ended, steps = ended + some, steps + 1
+        assert (ended, director.connection_count()) == (250, 750) and steps >= 10
+        steps = 1
+        while director.advance(1000.0, budget=100):
+            steps += 1
+        assert steps > 5 and director.connection_count() == 0
+        assert director.advance(1001.0) is False
+        with pytest.raises(lvs.NotFoundError):
+            director.flush_some(budget=1, service="tcp 192.0.2.99:1")

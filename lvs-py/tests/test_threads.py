@@ -122,3 +122,55 @@ def test_a_shared_director_answers_as_a_director_does(director):
     assert repr(shared) == "<lvs.SharedDirector seed=7 shards=1 (closed)>"
     with pytest.raises(lvs.ClosedError):
         shared.listing()
+
+
+def test_a_shared_director_has_what_a_director_has():
+    """Every method with the arguments of Director's, but for what goes through a table in parts; and it does the same."""
+    of = [{name for name in vars(kind) if not name.startswith("_")} for kind in (lvs.Director, lvs.SharedDirector)]
+    assert of[0] - of[1] == {"iter_connections"} and of[1] - of[0] == {"lent", "shard_of", "shards"}
+    for name in of[0] & of[1] - {"process_batch"}:
+        texts = [getattr(getattr(kind, name), "__text_signature__", None) for kind in (lvs.Director, lvs.SharedDirector)]
+        assert texts[0] == texts[1], name
+
+    def answers(director):
+        """What a director says to a bit of everything."""
+        web = director.add_service("tcp", "192.0.2.10:80", scheduler="wlc")
+        director.add_server(web, "10.0.0.101:8080", method="nat")
+        director.add_server(web, "10.0.0.102:8080", method="nat", weight=3)
+        director.edit_server(web, "10.0.0.101:8080", weight=2)
+        director.edit_service(web, scheduler="rr", persistence=60)
+        director.edit_service(web, persistence=0)
+        director.set_tunable("sync_threshold", (3, 50))
+        director.set_timeouts({"TCP SYN_RECV": 5.0})
+        director.set_service_options(web, lvs.ServiceOptions(slow_start=lvs.SlowStart(10.0)))
+        director.set_path("10.0.0.101", mtu=1400)
+        director.clear_path("10.0.0.101")
+        director.set_admission("evict-half-open")
+        director.set_ftp_ports([2121])
+        director.start_daemon("master", sync_id=7)
+        yield [director.process(client(port), now=1.0) for port in range(1000, 1010)]
+        yield director.services(), director.servers(web), director.servers_at("10.0.0.102")
+        yield director.tunables(), director.timeouts(), director.service_options(web), director.ftp_ports()
+        yield director.save(), director.listing(), director.listing("--thresholds"), director.proc_file("ip_vs")
+        yield sorted(map(repr, director.connections())), director.connection_count(), director.daemons()
+        yield director.server_counters(web, "10.0.0.102:8080"), director.counters(), director.rates()
+        yield director.sync_messages(4.0), director.sync_counts(), director.evictions(), director.dropped_entries()
+        director.drain(web, "10.0.0.101:8080", deadline=9.0, rest="drop", remove=True)
+        with director.drained(web, "10.0.0.102:8080"):
+            yield [server.state for server in director.servers(web)], director.next_deadline()
+        yield director.flush(service=web, server="10.0.0.102:8080"), director.advance(30.0), director.connection_count()
+        yield [type(event) for event in director.events()], director.missed_events(), director.reasons()
+        director.stop_daemon("master")
+        director.zero(web)
+        director.remove_server(web, "10.0.0.102:8080")
+        director.remove_service(web)
+        director.clear()
+        yield director.services(), director.capacity, director.closed, director.evicted_fragments()
+
+    with lvs.Director(seed=7, events=99, connections=999) as one:
+        with lvs.SharedDirector(seed=7, events=99, connections=999, shards=3) as shared:
+            for number, (expected, found) in enumerate(zip(answers(one), answers(shared), strict=True)):
+                assert found == expected, number
+            with pytest.raises(TypeError, match="name of a scheduler"):
+                shared.add_service("fwm", 9, scheduler=type("Own", (lvs.Scheduler,), {"pick": lambda *_: None})())
+    assert one.closed and shared.closed and "(closed)" in repr(shared)

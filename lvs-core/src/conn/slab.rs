@@ -102,7 +102,12 @@ impl Slab {
 
     /// The slots in use.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..).zip(&self.entries).filter(|(_, entry)| entry.is_live()).map(|(slot, _)| slot)
+        self.slots_from(0)
+    }
+
+    /// Those from a place on.
+    pub(crate) fn slots_from(&self, place: usize) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).zip(&self.entries).skip(place).filter(|(_, entry)| entry.is_live()).map(|(slot, _)| slot)
     }
 
     /// Bytes of memory.

@@ -99,8 +99,26 @@ impl Director {
     /// # Ok::<(), lvs_core::ConfigError>(())
     /// ```
     pub fn connections(&self) -> impl Iterator<Item = ConnectionView> + '_ {
+        self.connections_from(0)
+    }
+
+    /// Those from a place of the table on, to take a listing in parts: each part begins behind the
+    /// [place](ConnId::index) of the last one's last. What begins or ends in between is told or not.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let director = Director::new(Config::with_seed(7))?;
+    /// let mut place = 0;
+    /// while let Some(last) = director.connections_from(place).take(1000).last() {
+    ///     place = last.id.index() + 1;
+    ///     // packets are processed in between
+    /// }
+    /// # Ok::<(), lvs_core::ConfigError>(())
+    /// ```
+    pub fn connections_from(&self, place: usize) -> impl Iterator<Item = ConnectionView> + '_ {
         let slab = &self.flows.table.slab;
-        slab.slots().filter(|&slot| !slab.get(slot).is_over(self.now)).map(|slot| self.view(slot))
+        slab.slots_from(place).filter(|&slot| !slab.get(slot).is_over(self.now)).map(|slot| self.view(slot))
     }
 
     /// The connection of an id, if it still exists.

@@ -12,9 +12,9 @@ use crate::config::{Meta, Path, Tunables};
 use crate::conn::ConnId;
 use crate::control::{Command, ConnectionView, Content, Listing, ServerView, ServiceView, parse_line};
 use crate::director::{Applied, Director, Drain, Explanation, Filter, ReasonCounts};
-use crate::error::{ControlError, RuleError};
+use crate::error::{ApplyError, ControlError, RuleError};
 use crate::event::Event;
-use crate::service::{ServerId, ServerSpec, ServiceId, ServiceSpec};
+use crate::service::{ServerId, ServerSpec, ServiceId, ServiceKey, ServiceSpec};
 use crate::stats::Counters;
 use crate::time::Instant;
 use crate::wire::Packet;
@@ -77,6 +77,26 @@ impl SharedDirector {
     /// As for [`Director::apply`]; then nothing has changed.
     pub fn apply(&self, text: &str) -> Result<Applied, RuleError> {
         self.change(|director| director.apply(text))
+    }
+
+    /// The same for plain values, as [`Director::apply_specs`].
+    ///
+    /// # Errors
+    /// As for [`Director::apply_specs`]; then nothing has changed.
+    pub fn apply_specs(&self, wanted: &[(ServiceSpec, Vec<ServerSpec>)]) -> Result<Applied, ApplyError> {
+        self.change(|director| director.apply_specs(wanted))
+    }
+
+    /// The service of a key, as [`Director::find_service`].
+    #[must_use]
+    pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
+        self.home.lock().director.find_service(key)
+    }
+
+    /// The server of an address and port in a service, as [`Director::find_server`].
+    #[must_use]
+    pub fn find_server(&self, service: ServiceId, address: SocketAddr) -> Option<ServerId> {
+        self.home.lock().director.find_server(service, address)
     }
 
     /// Adds a service, as [`Director::add_service`].

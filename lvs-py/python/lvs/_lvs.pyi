@@ -175,11 +175,12 @@ class Director:
         """
     def run(self, line: str) -> str:
         """Carry out one line of ipvsadm and return what it prints. Raises RuleError; then nothing has changed."""
-    def apply(self, rules: str) -> Applied:
-        """Make the rules what a text of -A and -a lines says, and touch nothing else: connections, counts and schedulers
-        of what stays go on.
+    def apply(self, rules: str | Iterable[Service]) -> Applied:
+        """Make the rules what a text of -A and -a lines says, or Service records with their servers, and touch nothing else:
+        connections, counts and schedulers of what stays go on.
 
-        Returns what was done. Raises RuleError for the first line that cannot be had; then nothing has changed.
+        Returns what was done. Raises RuleError for the first line that cannot be had, ControlError for a service; then
+        nothing has changed.
         """
     def save(self) -> str:
         """Return the rules, as ipvsadm -S -n writes them."""
@@ -277,8 +278,12 @@ class Director:
         """Remove a server from a service. Its connections live on as the kernel has it. Raises NotFoundError."""
     def zero(self, service: _Service | None = None) -> None:
         """Set the counters that listings show to zero, of one service or of all, as ipvsadm -Z. Raises NotFoundError."""
-    def advance(self, now: float) -> None:
-        """Let time pass up to a moment in seconds: connections end, counters and rates are renewed, drains come to their end."""
+    def advance(self, now: float, *, budget: int | None = None) -> bool:
+        """Let time pass up to a moment in seconds: connections end, counters and rates are renewed, drains come to their end.
+
+        With a budget, about so many connections and servers are looked at. Returns whether there is more to do: without a
+        budget there never is.
+        """
     def next_deadline(self) -> float | None:
         """When advance has something to do next, in seconds; None for never.
 
@@ -326,6 +331,21 @@ class Director:
         - protocol: "tcp", "udp" or "sctp"; state: by its name in listings, such as "SYN_RECV".
 
         Nobody is told: their next packets are those of no connection. Raises NotFoundError; then nothing has changed.
+        """
+    def flush_some(
+        self,
+        place: int = 0,
+        *,
+        budget: int,
+        service: _Service | None = None,
+        server: _Endpoint | None = None,
+        client: str | IPv4Network | IPv6Network | IPv4Address | IPv6Address | None = None,
+        protocol: _Protocol | None = None,
+        state: str | None = None,
+    ) -> tuple[int, int | None]:
+        """End connections and templates as flush does, in parts: look at up to budget places of the table from place on.
+
+        Returns how many were ended and the place to go on from, None at the end. What begins in between may be missed.
         """
     def events(self) -> list[Event]:
         """Return what happened since the last call, oldest first. Without Director(events=...) nothing is told."""
@@ -420,6 +440,10 @@ class Director:
         """Return the servers, of one service or of all, as a Table of Server records. Raises NotFoundError."""
     def connections(self) -> Table[Connection]:
         """Return the connections and templates of this moment as a Table of Connection records, in no particular order."""
+    def iter_connections(self) -> Iterator[Connection]:
+        """Return an iterator over the connections and templates, which takes them from the table in parts: packets may be
+        processed in between, and what begins or ends meanwhile is told or not.
+        """
     def connection(self, id: int) -> Connection | None:
         """Return the connection of an id, as Forward and Connection have it, if it still exists."""
     def connection_count(self) -> int:
@@ -459,10 +483,12 @@ class SharedDirector:
     for each thread, threads that bring packets to different shards do not wait for each other as long as flows go on. Any
     packet may be brought to any shard; it is fast where those of one flow, its replies included, come to the same one:
     shard_of says to which. Arguments but shards are those of Director, and so is what they raise. Schedulers are those
-    with names.
+    with names. Everything but packets stops all threads for as long as it takes.
     """
     seed: Final[int]
     """The seed of its random choices."""
+    capacity: Final[int]
+    """How many connections and templates there is room for."""
     shards: Final[int]
     """How many shards there are."""
     def __new__(
@@ -485,6 +511,9 @@ class SharedDirector:
     ) -> Self: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
     def close(self) -> None:
         """Free the memory, once calls that are under way have ended. Every later call but this one raises ClosedError."""
     def process(
@@ -529,32 +558,231 @@ class SharedDirector:
         """As Director.load."""
     def run(self, line: str) -> str:
         """As Director.run: every line of ipvsadm."""
-    def apply(self, rules: str) -> Applied:
+    def apply(self, rules: str | Iterable[Service]) -> Applied:
         """As Director.apply."""
     def save(self) -> str:
         """As Director.save."""
-    def listing(self) -> str:
-        """Return what ipvsadm -L -n prints. For other listings run their lines."""
-    def advance(self, now: float) -> None:
+    def listing(self, options: str = "") -> str:
+        """As Director.listing."""
+    def add_service(
+        self,
+        protocol: Literal["tcp", "udp", "sctp", "fwm"],
+        address: _Endpoint | int,
+        *,
+        scheduler: str | None = None,
+        flags: Sequence[_Flag] = ...,
+        one_packet: bool = False,
+        persistence: float | None = None,
+        netmask: _Address | int | None = None,
+        engine: str | None = None,
+        family: _Family = "ipv4",
+    ) -> str:
+        """As Director.add_service, of a scheduler with a name."""
+    def edit_service(
+        self,
+        service: _Service,
+        *,
+        scheduler: str | None = None,
+        flags: Sequence[_Flag] | None = None,
+        one_packet: bool | None = None,
+        persistence: float | None = None,
+        netmask: _Address | int | None = None,
+        engine: str | None = None,
+    ) -> None:
+        """As Director.edit_service, of a scheduler with a name."""
+    def remove_service(self, service: _Service) -> None:
+        """As Director.remove_service."""
+    def clear(self) -> None:
+        """As Director.clear."""
+    def add_server(
+        self,
+        service: _Service,
+        address: _Endpoint,
+        *,
+        method: _Method = "dr",
+        weight: int = 1,
+        upper: int = 0,
+        lower: int = 0,
+        tunnel: str = "ipip",
+    ) -> None:
+        """As Director.add_server."""
+    def edit_server(
+        self,
+        service: _Service,
+        address: _Endpoint,
+        *,
+        method: _Method | None = None,
+        weight: int | None = None,
+        upper: int | None = None,
+        lower: int | None = None,
+        tunnel: str | None = None,
+    ) -> None:
+        """As Director.edit_server."""
+    def remove_server(self, service: _Service, address: _Endpoint) -> None:
+        """As Director.remove_server."""
+    def zero(self, service: _Service | None = None) -> None:
+        """As Director.zero."""
+    def advance(self, now: float, *, budget: int | None = None) -> bool:
         """As Director.advance."""
     def next_deadline(self) -> float | None:
         """As Director.next_deadline."""
-    def set_tunable(self, name: str, value: str) -> None:
-        """As Director.set_tunable, of a value written as for sysctl."""
+    def drain(
+        self,
+        service: _Service,
+        address: _Endpoint,
+        *,
+        deadline: float | None = None,
+        rest: Literal["keep", "drop", "reset"] = "keep",
+        keep_templates: bool = False,
+        remove: bool = False,
+    ) -> None:
+        """As Director.drain."""
+    def undrain(self, service: _Service, address: _Endpoint) -> None:
+        """As Director.undrain."""
+    def drained(self, service: _Service, address: _Endpoint) -> AbstractContextManager[None]:
+        """As Director.drained."""
+    def servers_at(self, address: _Address) -> list[tuple[str, str]]:
+        """Return the servers of an IP address, whatever their service and port: pairs of a service's key and an address."""
+    def flush(
+        self,
+        *,
+        service: _Service | None = None,
+        server: _Endpoint | None = None,
+        client: str | IPv4Network | IPv6Network | IPv4Address | IPv6Address | None = None,
+        protocol: _Protocol | None = None,
+        state: str | None = None,
+    ) -> int:
+        """As Director.flush."""
+    def flush_some(
+        self,
+        place: int = 0,
+        *,
+        budget: int,
+        service: _Service | None = None,
+        server: _Endpoint | None = None,
+        client: str | IPv4Network | IPv6Network | IPv4Address | IPv6Address | None = None,
+        protocol: _Protocol | None = None,
+        state: str | None = None,
+    ) -> tuple[int, int | None]:
+        """End connections and templates as flush does, in parts: look at up to budget places of the table from place on.
+
+        Returns how many were ended and the place to go on from, None at the end. What begins in between may be missed.
+        """
+    def events(self) -> list[Event]:
+        """As Director.events."""
+    def missed_events(self) -> int:
+        """As Director.missed_events."""
+    def start_daemon(
+        self,
+        role: _Role,
+        *,
+        interface: str = "eth0",
+        sync_id: int = 0,
+        max_len: int | None = None,
+        group: _Address | None = None,
+        port: int | None = None,
+        ttl: int | None = None,
+    ) -> None:
+        """Begin to synchronise connections, as ipvsadm --start-daemon.
+
+        role is "master" or "backup"; a backup of sync_id 0 takes messages of every id. Raises ExistsError if one of this
+        role runs, and ControlError. Then nothing has changed.
+        """
+    def stop_daemon(self, role: _Role) -> None:
+        """Stop the daemon of a role, "master" or "backup". Raises NotFoundError."""
+    def daemons(self) -> list[Daemon]:
+        """Return the daemons that run, the master first."""
+    def sync_messages(self, now: float) -> list[SyncMessage]:
+        """Return the master's messages that are to be sent at a moment in seconds.
+
+        A message that is not full leaves when it is two seconds old: next_deadline says when.
+        """
+    def receive_sync(self, message: Buffer, *, now: float) -> SyncReceived:
+        """Take a message that the backup received at a moment in seconds, and return what became of it."""
+    def sync_counts(self) -> dict[str, int]:
+        """Return what synchronisation has counted, by name; what was not taken under "ignored:" and the reason."""
+    def tunables(self) -> dict[str, Any]:
+        """As Director.tunables."""
+    def set_tunable(self, name: str, value: int | bool | str | tuple[int, int]) -> None:
+        """As Director.set_tunable."""
+    def timeouts(self) -> dict[str, float]:
+        """Return the timeout of every state, in seconds, by names such as "TCP ESTABLISHED", "SCTP INIT" and "UDP"."""
+    def set_timeouts(self, timeouts: Mapping[str, float]) -> None:
+        """Change timeouts by their states, in seconds: {"TCP SYN_RECV": 5.0}. States that are not named stay as they are.
+
+        A connection takes up a new timeout with its next packet. Raises ValueError for what is no state, and ControlError;
+        then nothing has changed.
+        """
+    def service_options(self, service: _Service) -> ServiceOptions:
+        """Return what a service does beyond the kernel's. Raises NotFoundError."""
+    def set_service_options(self, service: _Service, options: ServiceOptions) -> None:
+        """Change what a service does beyond the kernel's, to a ServiceOptions.
+
+        Timeouts of a service are the director's of this moment but for those that are named. Raises NotFoundError,
+        ControlError, and ValueError for what is no state; then nothing has changed.
+        """
+    def set_path(
+        self,
+        address: _Address,
+        *,
+        mtu: int = 1500,
+        tunnel_source_v4: _Address | None = None,
+        tunnel_source_v6: _Address | None = None,
+        reachable: bool = True,
+    ) -> None:
+        """As Director.set_path."""
+    def clear_path(self, address: _Address) -> None:
+        """Forget what set_path said of a server."""
+    def set_local_addresses(self, addresses: Sequence[_Address]) -> None:
+        """Say what the host's own addresses are; with none, every address that packets come for is the host's."""
+    def set_broadcast_addresses(self, addresses: Sequence[_Address]) -> None:
+        """Say what the broadcast addresses of the host's IPv4 networks are."""
+    def set_client_side_addresses(self, v4: _Address | None = None, v6: _Address | None = None) -> None:
+        """Say what the host's addresses towards its clients are: where ICMP errors come from."""
+    def set_admission(self, admission: _Admission) -> None:
+        """Change what a full table does about a new connection: "refuse", "evict-half-open" or
+        "evict-half-open-and-single".
+        """
+    def set_available_memory(self, pages: int) -> None:
+        """Say how many pages of memory the host has available: automatic defences follow it."""
+    def set_ftp_ports(self, ports: Sequence[int]) -> None:
+        """Change the ports whose services get the FTP helper; none for no helper. Raises ControlError."""
+    def ftp_ports(self) -> list[int]:
+        """Return the ports whose services get the FTP helper."""
     def services(self) -> Table[Service]:
         """As Director.services."""
+    def servers(self, service: _Service | None = None) -> Table[Server]:
+        """As Director.servers."""
     def connections(self) -> Table[Connection]:
-        """As Director.connections."""
+        """As Director.connections. It brings all connections home: where there are millions, not for every second."""
+    def connection(self, id: int) -> Connection | None:
+        """As Director.connection."""
     def connection_count(self) -> int:
         """As Director.connection_count."""
-    def events(self) -> list[Event]:
-        """As Director.events; what is about a server names it by its address alone."""
-    def reasons(self) -> dict[tuple[str, str], int]:
-        """As Director.reasons."""
     def counters(self) -> Counters:
         """As Director.counters."""
+    def rates(self) -> Rates:
+        """Return the rates of the whole director."""
+    def server_counters(self, service: _Service, address: _Endpoint) -> Counters:
+        """As Director.server_counters."""
+    def reasons(self) -> dict[tuple[str, str], int]:
+        """As Director.reasons."""
+    def evictions(self) -> dict[str, int]:
+        """Return how many connections went so that others had room in a full table, by kind: expired, half_open, single."""
+    def evicted_fragments(self) -> int:
+        """How many first parts of fragmented packets were forgotten for want of room."""
+    def dropped_entries(self) -> int:
+        """How many connections the drop_entry defence has ended."""
+    def memory(self) -> int:
+        """As Director.memory."""
     def metrics(self) -> str:
         """As Director.metrics."""
+    def proc_file(self, name: str) -> str:
+        """Return what the kernel shows in a file of /proc/net: ip_vs, ip_vs_conn, ip_vs_conn_sync, ip_vs_stats or
+        ip_vs_app. Raises NotFoundError for other names.
+        """
+    def lent(self) -> list[int]:
+        """How many connections each shard has at this moment; the others are at home."""
 
 @final
 class Batch:

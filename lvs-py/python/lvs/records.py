@@ -103,15 +103,15 @@ def _columns_of(kind: Any) -> Iterator[str]:
 class Counters(Record):
     """What was counted: as listings show it up to the latest two-second tick, or of this moment where it is said."""
 
-    connections: int
+    connections: int = 0
     """Connections scheduled."""
-    in_packets: int
+    in_packets: int = 0
     """Packets from clients."""
-    out_packets: int
+    out_packets: int = 0
     """Packets to clients, of those that pass through the director."""
-    in_bytes: int
+    in_bytes: int = 0
     """Bytes from clients."""
-    out_bytes: int
+    out_bytes: int = 0
     """Bytes to clients."""
 
 
@@ -119,75 +119,75 @@ class Counters(Record):
 class Rates(Record):
     """How much of it there is in a second, as the kernel estimates it."""
 
-    connections: int
+    connections: int = 0
     """Connections per second."""
-    in_packets: int
+    in_packets: int = 0
     """Packets from clients per second."""
-    out_packets: int
+    out_packets: int = 0
     """Packets to clients per second."""
-    in_bytes: int
+    in_bytes: int = 0
     """Bytes from clients per second."""
-    out_bytes: int
+    out_bytes: int = 0
     """Bytes to clients per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server(Record):
-    """A real server of a service."""
+    """A real server of a service: as a director shows it, or as Director.apply shall have it."""
 
     service: str
     """The key of its service."""
     address: str
     """Address and port; port 0 keeps the port that packets come for."""
-    method: str
+    method: str = "dr"
     """How packets reach it: nat, dr or tun."""
-    weight: int
+    weight: int = 1
     """Its share of new connections; 0 for none."""
-    upper: int
+    upper: int = 0
     """At so many connections no new one is scheduled; 0 for no limit."""
-    lower: int
+    lower: int = 0
     """Below so many an overloaded server takes new ones again; 0 for three quarters of upper."""
-    tunnel: str
+    tunnel: str = "ipip"
     """What tunnelled packets are wrapped in: ipip, gre, gre+csum, gue:PORT, gue:PORT+csum or gue:PORT+remcsum."""
-    state: str
+    state: str = "active"
     """active, draining, drained or removed."""
-    deadline: float | None
+    deadline: float | None = None
     """When its drain is over, if ever."""
-    active: int
+    active: int = 0
     """Connections in an active state."""
-    inactive: int
+    inactive: int = 0
     """Connections that are not active."""
-    persistent: int
+    persistent: int = 0
     """Persistence templates."""
-    counters: Counters
+    counters: Counters = Counters()
     """As of the latest two-second tick."""
-    rates: Rates
+    rates: Rates = Rates()
     """The same per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service(Record):
-    """A virtual service and its servers."""
+    """A virtual service and its servers: as a director shows them, or as Director.apply shall have them."""
 
     key: str
     """What names it, such as "TCP 192.0.2.10:80" or "FWM 5"."""
-    scheduler: str
+    scheduler: str = "wlc"
     """The scheduler's name; none for no scheduling at all."""
-    flags: tuple[str, ...]
+    flags: tuple[str, ...] = ()
     """Flags of the scheduler: fallback, port, flag-3."""
-    one_packet: bool
+    one_packet: bool = False
     """Whether every UDP packet is scheduled anew."""
-    persistence: float | None
+    persistence: float | None = None
     """How long a client stays with its server, in seconds."""
-    netmask: str | int | None
+    netmask: str | int | None = None
     """The part of its address that counts: an IPv4 mask, or an IPv6 prefix length; all of it if None."""
-    engine: str | None
+    engine: str | None = None
     """The persistence engine, such as sip."""
-    counters: Counters
+    counters: Counters = Counters()
     """Those of servers that have left it included."""
-    rates: Rates
+    rates: Rates = Rates()
     """The same per second."""
-    servers: tuple[Server, ...]
+    servers: tuple[Server, ...] = ()
     """In list order: the newest first."""
 
 

@@ -2,6 +2,17 @@
 //!
 //! Here is who may be inside it and the one packet at a time; the rest of what it does is in the files beside.
 
+/// Methods of a director, and of one for several threads, which does without others meanwhile.
+macro_rules! on_both {
+    ($methods:tt) => {
+        #[pymethods]
+        impl Director $methods
+
+        #[pymethods]
+        impl crate::shared::SharedDirector $methods
+    };
+}
+
 mod operate;
 mod rules;
 mod settings;
@@ -23,7 +34,9 @@ use crate::scheduler::Raised;
 use crate::turn::{NoTurn, Turn, Turns};
 use crate::verdicts::Verdicts;
 
-pub(crate) use operate::server_of;
+pub(crate) use operate::{Which, drain_how, server_of};
+pub(crate) use rules::{ServerWish, Wanted, Wish, listing_line, server_spec};
+pub(crate) use settings::{named_tunables, path, tunable_text};
 pub(crate) use views::reason_counts;
 
 /// Room in front of a packet: more than any tunnel or ICMP error takes.

@@ -1,6 +1,8 @@
 //! Operation: time, drains, flushes, events, synchronisation.
 
-use lvs_core::{ControlError, DaemonSpec, Drain, Event, Filter, Rest, ServerId, ServiceKey};
+use std::net::IpAddr;
+
+use lvs_core::{ControlError, DaemonSpec, Drain, Event, Filter, Protocol, Rest, ServerId, ServiceId, ServiceKey};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -13,9 +15,20 @@ use crate::records::{Classes, key_text};
 #[pymethods]
 impl Director {
     /// Let time pass up to a moment in seconds: connections end, counters and rates are renewed, drains come to their end.
-    fn advance(&self, py: Python<'_>, now: f64) -> PyResult<()> {
+    ///
+    /// With a budget, about so many connections and servers are looked at. Returns whether there is more to do: without a
+    /// budget there never is.
+    #[pyo3(signature = (now, *, budget = None))]
+    fn advance(&self, py: Python<'_>, now: f64, budget: Option<usize>) -> PyResult<bool> {
         let now = instant(now)?;
-        self.with_others_running(py, |state| while state.director.advance(now, BUDGET).more {})
+        self.with_others_running(py, |state| {
+            let mut step = || state.director.advance(now, budget.unwrap_or(BUDGET)).more;
+            if budget.is_some() {
+                return step();
+            }
+            while step() {}
+            false
+        })
     }
 
     /// When advance has something to do next, in seconds; None for never.
@@ -45,17 +58,7 @@ impl Director {
         keep_templates: bool,
         remove: bool,
     ) -> PyResult<()> {
-        let rest: Rest = self::rest(rest)?;
-        let mut how = Drain::new();
-        if let Some(deadline) = deadline {
-            how = how.until(instant(deadline)?, rest);
-        }
-        if keep_templates {
-            how = how.keep_templates();
-        }
-        if remove {
-            how = how.then_remove();
-        }
+        let how = drain_how(deadline, rest, keep_templates, remove)?;
         self.with(py, |state| state.drain(service.0, address, how))?.map_err(Error::Control)?;
         Ok(())
     }
@@ -69,18 +72,6 @@ impl Director {
     /// Return a context manager that drains a server at the beginning of a with block and ends the drain after it.
     fn drained(slf: Bound<'_, Self>, service: Key, address: Endpoint) -> DrainedBlock {
         DrainedBlock { director: slf.unbind(), service: service.0, address }
-    }
-
-    /// Return the servers of an IP address, whatever their service and port: pairs of a service's key and an address.
-    fn servers_at(&self, py: Python<'_>, address: Address) -> PyResult<Vec<(String, String)>> {
-        self.with(py, |state| {
-            let there = state.director.servers_at(address.0);
-            let views = state.director.services();
-            let all = views.iter().flat_map(|view| view.servers.iter().map(move |server| (view, server)));
-            all.filter(|(_, server)| there.contains(&server.id))
-                .map(|(view, server)| (key_text(&view.spec.key), server.spec.address.to_string()))
-                .collect()
-        })
     }
 
     /// End connections and templates at once and return how many: those that have everything in common with what is
@@ -101,27 +92,11 @@ impl Director {
         protocol: Option<&str>,
         state: Option<&str>,
     ) -> PyResult<usize> {
-        let client = client.map(net).transpose()?;
-        let protocol = protocol.map(self::protocol).transpose()?;
-        if service.is_none() && server.is_some() {
-            return Err(crate::convert::value_error(String::from("a server is named together with its service")));
-        }
-        let ended = self.with_others_running(py, |inside| {
-            let mut filter = match (service, server) {
-                (Some(service), Some(server)) => Filter::server(inside.server(service.0, server)?),
-                (Some(service), None) => Filter::service(inside.service(service.0)?),
-                (None, _) => Filter::all(),
-            };
-            if let Some((net, prefix)) = client {
-                filter = filter.client(net, prefix);
-            }
-            if let Some(protocol) = protocol {
-                filter = filter.protocol(protocol);
-            }
-            if let Some(state) = state {
-                filter = filter.state(state)?;
-            }
-            inside.director.flush(&filter)
+        let which = Which::new(service, server, client, protocol, state)?;
+        let ended = self.with_others_running(py, |state| {
+            let filter =
+                which.filter(|service| state.service(service), |service, address| state.server(service, address));
+            state.director.flush(&filter?)
         })?;
         Ok(ended.map_err(Error::Control)?)
     }
@@ -139,6 +114,49 @@ impl Director {
     /// How many events found no room and were lost.
     fn missed_events(&self, py: Python<'_>) -> PyResult<u64> {
         self.with(py, |state| state.director.missed_events())
+    }
+}
+
+on_both!({
+    /// Return the servers of an IP address, whatever their service and port: pairs of a service's key and an address.
+    fn servers_at(&self, py: Python<'_>, address: Address) -> PyResult<Vec<(String, String)>> {
+        self.with(py, |state| {
+            let there = state.director.servers_at(address.0);
+            let views = state.director.services();
+            let all = views.iter().flat_map(|view| view.servers.iter().map(move |server| (view, server)));
+            all.filter(|(_, server)| there.contains(&server.id))
+                .map(|(view, server)| (key_text(&view.spec.key), server.spec.address.to_string()))
+                .collect()
+        })
+    }
+
+    /// End connections and templates as flush does, in parts: look at up to budget places of the table from place on.
+    ///
+    /// Returns how many were ended and the place to go on from, None at the end. What begins in between may be missed.
+    #[pyo3(signature = (
+        place = 0, *, budget, service = None, server = None, client = None, protocol = None, state = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are named")]
+    fn flush_some(
+        &self,
+        py: Python<'_>,
+        place: usize,
+        budget: usize,
+        service: Option<Key>,
+        server: Option<Endpoint>,
+        client: Option<&Bound<'_, PyAny>>,
+        protocol: Option<&str>,
+        state: Option<&str>,
+    ) -> PyResult<(usize, Option<usize>)> {
+        let which = Which::new(service, server, client, protocol, state)?;
+        let mut place = place;
+        let flushed = self.with(py, |state| {
+            let filter =
+                which.filter(|service| state.service(service), |service, address| state.server(service, address));
+            state.director.flush_some(&filter?, &mut place, budget)
+        })?;
+        let flushed = flushed.map_err(Error::Control)?;
+        Ok((flushed.ended, flushed.more.then_some(place)))
     }
 
     /// Begin to synchronise connections, as ipvsadm --start-daemon.
@@ -229,6 +247,69 @@ impl Director {
             all.set_item(format!("ignored:{}", reason.name()), counts.ignored(*reason))?;
         }
         Ok(all)
+    }
+});
+
+/// How a user wants a server to be drained.
+pub(crate) fn drain_how(deadline: Option<f64>, rest: &str, keep_templates: bool, remove: bool) -> PyResult<Drain> {
+    let rest: Rest = self::rest(rest)?;
+    let mut how = Drain::new();
+    if let Some(deadline) = deadline {
+        how = how.until(instant(deadline)?, rest);
+    }
+    if keep_templates {
+        how = how.keep_templates();
+    }
+    if remove {
+        how = how.then_remove();
+    }
+    Ok(how)
+}
+
+/// Which connections a user means.
+pub(crate) struct Which<'a> {
+    service: Option<(ServiceKey, Option<Endpoint>)>,
+    client: Option<(IpAddr, u8)>,
+    protocol: Option<Protocol>,
+    state: Option<&'a str>,
+}
+
+impl<'a> Which<'a> {
+    pub(crate) fn new(
+        service: Option<Key>,
+        server: Option<Endpoint>,
+        client: Option<&Bound<'_, PyAny>>,
+        protocol: Option<&str>,
+        state: Option<&'a str>,
+    ) -> PyResult<Self> {
+        let client = client.map(net).transpose()?;
+        let protocol = protocol.map(self::protocol).transpose()?;
+        if service.is_none() && server.is_some() {
+            return Err(crate::convert::value_error(String::from("a server is named together with its service")));
+        }
+        Ok(Self { service: service.map(|service| (service.0, server)), client, protocol, state })
+    }
+
+    pub(crate) fn filter(
+        &self,
+        service_of: impl FnOnce(ServiceKey) -> Result<ServiceId, ControlError>,
+        server_of: impl FnOnce(ServiceKey, Endpoint) -> Result<ServerId, ControlError>,
+    ) -> Result<Filter, ControlError> {
+        let mut filter = match self.service {
+            Some((service, Some(server))) => Filter::server(server_of(service, server)?),
+            Some((service, None)) => Filter::service(service_of(service)?),
+            None => Filter::all(),
+        };
+        if let Some((net, prefix)) = self.client {
+            filter = filter.client(net, prefix);
+        }
+        if let Some(protocol) = self.protocol {
+            filter = filter.protocol(protocol);
+        }
+        if let Some(state) = self.state {
+            filter = filter.state(state)?;
+        }
+        Ok(filter)
     }
 }
 

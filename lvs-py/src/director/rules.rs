@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use lvs_core::{
-    Columns, Content, ControlError, Listing, Method, Persistence, ServerSpec, ServiceId, ServiceKey, ServiceSpec,
-    parse_line,
+    ControlError, Listing, Method, Persistence, ServerSpec, ServiceId, ServiceKey, ServiceSpec, Tunnel, parse_line,
 };
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -29,12 +29,20 @@ impl Director {
         Ok(self.with_others_running(py, |state| state.director.run(line))?.map_err(Error::Rule)?)
     }
 
-    /// Make the rules what a text of -A and -a lines says, and touch nothing else: connections, counts and schedulers
-    /// of what stays go on.
+    /// Make the rules what a text of -A and -a lines says, or Service records with their servers, and touch nothing else:
+    /// connections, counts and schedulers of what stays go on.
     ///
-    /// Returns what was done. Raises RuleError for the first line that cannot be had; then nothing has changed.
-    fn apply<'py>(&self, py: Python<'py>, rules: &str) -> PyResult<Bound<'py, PyAny>> {
-        let applied = self.with_others_running(py, |state| state.director.apply(rules))?.map_err(Error::Rule)?;
+    /// Returns what was done. Raises RuleError for the first line that cannot be had, ControlError for a service; then
+    /// nothing has changed.
+    fn apply<'py>(&self, py: Python<'py>, rules: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let applied = match Wanted::new(rules)? {
+            Wanted::Text(text) => {
+                self.with_others_running(py, |state| state.director.apply(&text))?.map_err(Error::Rule)?
+            }
+            Wanted::Values(all) => {
+                self.with_others_running(py, |state| state.director.apply_specs(&all))?.map_err(Error::Apply)?
+            }
+        };
         Classes::import(py)?.applied(&applied)
     }
 
@@ -48,16 +56,11 @@ impl Director {
     /// Raises RuleError for options that ipvsadm does not have.
     #[pyo3(signature = (options = ""))]
     fn listing(&self, py: Python<'_>, options: &str) -> PyResult<String> {
-        if options.is_empty() {
+        let Some(line) = listing_line(options)? else {
             // Only a listing of one service can be refused.
-            let all = Listing { content: Content::Services, columns: Columns::Plain, ..Listing::default() };
-            return self.with_others_running(py, |state| state.director.listing(&all).unwrap_or_default());
-        }
-        let line = format!("-L -n {options}");
-        let command = parse_line(&line).map_err(Error::Rule)?;
-        if !matches!(command, lvs_core::Command::List(_)) {
-            return Err(value_error(format!("{options:?} are not options of a listing")));
-        }
+            return self
+                .with_others_running(py, |state| state.director.listing(&Listing::default()).unwrap_or_default());
+        };
         self.run(py, &line)
     }
 
@@ -93,8 +96,8 @@ impl Director {
         family: &str,
     ) -> PyResult<String> {
         let spec = ServiceSpec::new(service(protocol, address, self::family(family)?)?);
-        let wish = Wish { scheduler, flags: Some(flags), one_packet: Some(one_packet), persistence, netmask, engine };
-        let (spec, own) = self.wished(py, spec, wish)?;
+        let wish = Wish { flags: Some(flags), one_packet: Some(one_packet), persistence, netmask, engine };
+        let (spec, own) = self.scheduled(wish.of(spec)?, scheduler)?;
         let key = spec.key;
         self.with(py, |state| match own {
             Some(own) => state.director.add_service_with(spec, Box::new(own)),
@@ -126,7 +129,8 @@ impl Director {
     ) -> PyResult<()> {
         let view = self.with(py, |state| Ok(state.director.service(state.service(service.0)?)))?;
         let spec = view.and_then(|view| view.ok_or(ControlError::NoSuchService)).map_err(Error::Control)?.spec;
-        let (spec, own) = self.wished(py, spec, Wish { scheduler, flags, one_packet, persistence, netmask, engine })?;
+        let wish = Wish { flags, one_packet, persistence, netmask, engine };
+        let (spec, own) = self.scheduled(wish.of(spec)?, scheduler)?;
         self.with(py, |state| match own {
             Some(own) => state.director.edit_service_with(spec, Box::new(own)),
             None => state.director.edit_service(spec),
@@ -169,8 +173,7 @@ impl Director {
         lower: u32,
         tunnel: &str,
     ) -> PyResult<()> {
-        let spec = ServerSpec::new(address.0, self::method(method)?);
-        let spec = spec.weight(weight).thresholds(upper, lower).tunnel(self::tunnel(tunnel)?);
+        let spec = server_spec(address, method, weight, upper, lower, tunnel)?;
         self.with(py, |state| state.director.add_server(state.service(service.0)?, spec))?.map_err(Error::Control)?;
         Ok(())
     }
@@ -191,18 +194,12 @@ impl Director {
         lower: Option<u32>,
         tunnel: Option<&str>,
     ) -> PyResult<()> {
-        let method: Option<Method> = method.map(self::method).transpose()?;
-        let tunnel = tunnel.map(self::tunnel).transpose()?;
+        let change = ServerWish::new(method, weight, upper, lower, tunnel)?;
         self.with(py, |state| {
             let service = state.service(service.0)?;
             let server = state.director.find_server(service, address.0).ok_or(ControlError::NoSuchServer)?;
-            let mut spec = state.director.server(server).ok_or(ControlError::NoSuchServer)?.spec;
-            spec.method = method.unwrap_or(spec.method);
-            spec.weight = weight.unwrap_or(spec.weight);
-            spec.upper = upper.unwrap_or(spec.upper);
-            spec.lower = lower.unwrap_or(spec.lower);
-            spec.tunnel = tunnel.unwrap_or(spec.tunnel);
-            state.director.edit_server(service, spec)
+            let spec = state.director.server(server).ok_or(ControlError::NoSuchServer)?.spec;
+            state.director.edit_server(service, change.of(spec))
         })?
         .map_err(Error::Control)?;
         Ok(())
@@ -234,52 +231,164 @@ impl State {
     }
 }
 
-/// What a user wants of a service; what is `None` stays.
-struct Wish<'a, 'py> {
-    scheduler: Option<&'a Bound<'py, PyAny>>,
-    flags: Option<Vec<String>>,
-    one_packet: Option<bool>,
-    persistence: Option<f64>,
-    netmask: Option<&'a Bound<'py, PyAny>>,
-    engine: Option<String>,
+/// The line for a listing with options, if there are some.
+pub(crate) fn listing_line(options: &str) -> PyResult<Option<String>> {
+    if options.is_empty() {
+        return Ok(None);
+    }
+    let line = format!("-L -n {options}");
+    match parse_line(&line).map_err(Error::Rule)? {
+        lvs_core::Command::List(_) => Ok(Some(line)),
+        _ => Err(value_error(format!("{options:?} are not options of a listing"))),
+    }
 }
 
-impl Director {
-    fn wished(
-        &self,
-        py: Python<'_>,
-        mut spec: ServiceSpec,
-        wish: Wish<'_, '_>,
-    ) -> PyResult<(ServiceSpec, Option<PythonScheduler>)> {
-        let mut own = None;
-        if let Some(scheduler) = wish.scheduler {
-            if let Ok(name) = scheduler.cast::<PyString>() {
-                spec.scheduler = name.to_string();
-            } else if scheduler.hasattr("pick")? {
-                let made = PythonScheduler::new(scheduler, self.raised())?;
-                spec.scheduler = made.name().to_owned();
-                own = Some(made);
-                // Before it is asked anything: whoever is inside from then on says so.
-                self.with(py, State::will_call_python)?;
-            } else {
-                let message = format!("a scheduler must be a name or have a method pick, not {}", kind(scheduler));
-                return Err(pyo3::exceptions::PyTypeError::new_err(message));
-            }
+/// A real server as a user describes it.
+pub(crate) fn server_spec(
+    address: Endpoint,
+    method: &str,
+    weight: u32,
+    upper: u32,
+    lower: u32,
+    tunnel: &str,
+) -> PyResult<ServerSpec> {
+    let spec = ServerSpec::new(address.0, self::method(method)?);
+    Ok(spec.weight(weight).thresholds(upper, lower).tunnel(self::tunnel(tunnel)?))
+}
+
+/// What a user wants of a server; what is `None` stays.
+pub(crate) struct ServerWish {
+    method: Option<Method>,
+    weight: Option<u32>,
+    upper: Option<u32>,
+    lower: Option<u32>,
+    tunnel: Option<Tunnel>,
+}
+
+impl ServerWish {
+    pub(crate) fn new(
+        method: Option<&str>,
+        weight: Option<u32>,
+        upper: Option<u32>,
+        lower: Option<u32>,
+        tunnel: Option<&str>,
+    ) -> PyResult<Self> {
+        let method = method.map(self::method).transpose()?;
+        Ok(Self { method, weight, upper, lower, tunnel: tunnel.map(self::tunnel).transpose()? })
+    }
+
+    pub(crate) fn of(self, mut spec: ServerSpec) -> ServerSpec {
+        spec.method = self.method.unwrap_or(spec.method);
+        spec.weight = self.weight.unwrap_or(spec.weight);
+        spec.upper = self.upper.unwrap_or(spec.upper);
+        spec.lower = self.lower.unwrap_or(spec.lower);
+        spec.tunnel = self.tunnel.unwrap_or(spec.tunnel);
+        spec
+    }
+}
+
+/// What the rules shall be.
+pub(crate) enum Wanted {
+    Text(String),
+    Values(Vec<(ServiceSpec, Vec<ServerSpec>)>),
+}
+
+impl Wanted {
+    pub(crate) fn new(rules: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = rules.cast::<PyString>() {
+            return Ok(Self::Text(text.to_string()));
         }
-        if let Some(names) = wish.flags {
+        let wrong = || PyTypeError::new_err(format!("rules must be a text or Service records, not {}", kind(rules)));
+        let all = rules.try_iter().map_err(|_| wrong())?.map(|record| wanted_service(&record?));
+        all.collect::<PyResult<_>>().map(Self::Values)
+    }
+}
+
+fn wanted_service(record: &Bound<'_, PyAny>) -> PyResult<(ServiceSpec, Vec<ServerSpec>)> {
+    if !record.hasattr("servers")? {
+        return Err(PyTypeError::new_err(format!("rules must be Service records, not {}", kind(record))));
+    }
+    let key: Key = record.getattr("key")?.extract()?;
+    let own = |name: &str| Ok::<_, PyErr>(Some(record.getattr(name)?).filter(|value| !value.is_none()));
+    let netmask = own("netmask")?;
+    let wish = Wish {
+        flags: Some(record.getattr("flags")?.extract()?),
+        one_packet: Some(record.getattr("one_packet")?.extract()?),
+        persistence: record.getattr("persistence")?.extract()?,
+        netmask: netmask.as_ref(),
+        engine: record.getattr("engine")?.extract()?,
+    };
+    let scheduler: String = record.getattr("scheduler")?.extract()?;
+    let spec = wish.of(ServiceSpec::new(key.0).scheduler(&scheduler))?;
+    let servers = record.getattr("servers")?.try_iter()?.map(|server| {
+        let server = server?;
+        let of: Key = server.getattr("service")?.extract()?;
+        if of.0 != key.0 {
+            let (of, key) = (key_text(&of.0), key_text(&key.0));
+            return Err(value_error(format!("a server of {of} among those of {key}")));
+        }
+        let (method, tunnel) = (server.getattr("method")?, server.getattr("tunnel")?);
+        server_spec(
+            server.getattr("address")?.extract()?,
+            method.extract()?,
+            server.getattr("weight")?.extract()?,
+            server.getattr("upper")?.extract()?,
+            server.getattr("lower")?.extract()?,
+            tunnel.extract()?,
+        )
+    });
+    Ok((spec, servers.collect::<PyResult<_>>()?))
+}
+
+/// What a user wants of a service beside its scheduler; what is `None` stays.
+pub(crate) struct Wish<'a, 'py> {
+    pub(crate) flags: Option<Vec<String>>,
+    pub(crate) one_packet: Option<bool>,
+    pub(crate) persistence: Option<f64>,
+    pub(crate) netmask: Option<&'a Bound<'py, PyAny>>,
+    pub(crate) engine: Option<String>,
+}
+
+impl Wish<'_, '_> {
+    pub(crate) fn of(self, mut spec: ServiceSpec) -> PyResult<ServiceSpec> {
+        if let Some(names) = self.flags {
             spec.flags = flags(&names)?;
         }
-        spec.one_packet = wish.one_packet.unwrap_or(spec.one_packet);
-        if let Some(seconds) = wish.persistence {
+        spec.one_packet = self.one_packet.unwrap_or(spec.one_packet);
+        if let Some(seconds) = self.persistence {
             let timeout = duration(seconds)?;
             spec.persistence = (timeout != Duration::ZERO).then_some(Persistence { timeout });
         }
-        if let Some(mask) = wish.netmask {
+        if let Some(mask) = self.netmask {
             spec.netmask = Some(netmask(mask)?);
         }
-        if let Some(engine) = wish.engine {
+        if let Some(engine) = self.engine {
             spec.engine = Some(engine).filter(|engine| !engine.is_empty());
         }
-        Ok((spec, own))
+        Ok(spec)
+    }
+}
+
+impl Director {
+    /// A scheduler as a user names or brings it.
+    fn scheduled(
+        &self,
+        mut spec: ServiceSpec,
+        scheduler: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(ServiceSpec, Option<PythonScheduler>)> {
+        let Some(scheduler) = scheduler else { return Ok((spec, None)) };
+        if let Ok(name) = scheduler.cast::<PyString>() {
+            spec.scheduler = name.to_string();
+            return Ok((spec, None));
+        }
+        if !scheduler.hasattr("pick")? {
+            let message = format!("a scheduler must be a name or have a method pick, not {}", kind(scheduler));
+            return Err(PyTypeError::new_err(message));
+        }
+        let own = PythonScheduler::new(scheduler, self.raised())?;
+        spec.scheduler = own.name().to_owned();
+        // Before it is asked anything: whoever is inside from then on says so.
+        self.with(scheduler.py(), State::will_call_python)?;
+        Ok((spec, Some(own)))
     }
 }

@@ -17,19 +17,7 @@ use crate::records::Classes;
 impl Director {
     /// Return the kernel's settings by their names below net.ipv4.vs: ints, sync_threshold a pair of them.
     fn tunables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let tunables = self.with(py, |state| state.director.tunables().clone())?;
-        let all = PyDict::new(py);
-        for name in Tunables::NAMES {
-            let text = tunables.get(name).unwrap_or_default();
-            let numbers: Vec<i32> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-            let value = match numbers[..] {
-                [one] => one.into_py_any(py)?,
-                [one, two] => (one, two).into_py_any(py)?,
-                _ => text.into_py_any(py)?,
-            };
-            all.set_item(name, value)?;
-        }
-        Ok(all)
+        named_tunables(py, &self.with(py, |state| state.director.tunables().clone())?)
     }
 
     /// Change a setting by its kernel name, such as "conn_reuse_mode"; net.ipv4.vs. may stand in front.
@@ -37,19 +25,29 @@ impl Director {
     /// The value is an int, a bool, a pair of ints for sync_threshold, or a text as for sysctl. Raises NotFoundError and
     /// ControlError; then nothing has changed.
     fn set_tunable(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let text = if let Ok(text) = value.cast::<PyString>() {
-            text.to_string()
-        } else if let Ok((one, two)) = value.extract::<(i64, i64)>() {
-            format!("{one} {two}")
-        } else if let Ok(flag) = value.extract::<bool>() {
-            u8::from(flag).to_string()
-        } else {
-            value.extract::<i64>()?.to_string()
-        };
+        let text = tunable_text(value)?;
         self.with(py, |state| state.director.set_tunable(name, &text))?.map_err(Error::Control)?;
         Ok(())
     }
 
+    /// Say what the way to a server is like: the largest IP packet in bytes, where tunnels come from, and whether there is
+    /// a way at all.
+    #[pyo3(signature = (address, *, mtu = 1500, tunnel_source_v4 = None, tunnel_source_v6 = None, reachable = true))]
+    fn set_path(
+        &self,
+        py: Python<'_>,
+        address: Address,
+        mtu: u16,
+        tunnel_source_v4: Option<Address>,
+        tunnel_source_v6: Option<Address>,
+        reachable: bool,
+    ) -> PyResult<()> {
+        let path = path(mtu, tunnel_source_v4, tunnel_source_v6, reachable)?;
+        self.with(py, |state| state.director.set_path(address.0, path))
+    }
+}
+
+on_both!({
     /// Return the timeout of every state, in seconds, by names such as "TCP ESTABLISHED", "SCTP INIT" and "UDP".
     fn timeouts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let timeouts = self.with(py, |state| state.director.timeouts().clone())?;
@@ -107,24 +105,6 @@ impl Director {
         Ok(())
     }
 
-    /// Say what the way to a server is like: the largest IP packet in bytes, where tunnels come from, and whether there is
-    /// a way at all.
-    #[pyo3(signature = (address, *, mtu = 1500, tunnel_source_v4 = None, tunnel_source_v6 = None, reachable = true))]
-    fn set_path(
-        &self,
-        py: Python<'_>,
-        address: Address,
-        mtu: u16,
-        tunnel_source_v4: Option<Address>,
-        tunnel_source_v6: Option<Address>,
-        reachable: bool,
-    ) -> PyResult<()> {
-        let mut path = Path { reachable, ..Path::new(mtu) };
-        path.tunnel_source_v4 = v4(tunnel_source_v4)?.unwrap_or(path.tunnel_source_v4);
-        path.tunnel_source_v6 = v6(tunnel_source_v6)?.unwrap_or(path.tunnel_source_v6);
-        self.with(py, |state| state.director.set_path(address.0, path))
-    }
-
     /// Forget what set_path said of a server.
     fn clear_path(&self, py: Python<'_>, address: Address) -> PyResult<()> {
         self.with(py, |state| state.director.clear_path(address.0))
@@ -172,6 +152,43 @@ impl Director {
     fn ftp_ports(&self, py: Python<'_>) -> PyResult<Vec<u16>> {
         self.with(py, |state| state.director.ftp_ports().collect())
     }
+});
+
+/// Tunables by their names.
+pub(crate) fn named_tunables<'py>(py: Python<'py>, tunables: &Tunables) -> PyResult<Bound<'py, PyDict>> {
+    let all = PyDict::new(py);
+    for name in Tunables::NAMES {
+        let text = tunables.get(name).unwrap_or_default();
+        let numbers: Vec<i32> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let value = match numbers[..] {
+            [one] => one.into_py_any(py)?,
+            [one, two] => (one, two).into_py_any(py)?,
+            _ => text.into_py_any(py)?,
+        };
+        all.set_item(name, value)?;
+    }
+    Ok(all)
+}
+
+/// The value of a tunable as sysctl takes it.
+pub(crate) fn tunable_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(text) = value.cast::<PyString>() {
+        Ok(text.to_string())
+    } else if let Ok((one, two)) = value.extract::<(i64, i64)>() {
+        Ok(format!("{one} {two}"))
+    } else if let Ok(flag) = value.extract::<bool>() {
+        Ok(u8::from(flag).to_string())
+    } else {
+        Ok(value.extract::<i64>()?.to_string())
+    }
+}
+
+/// What the way to a server is like.
+pub(crate) fn path(mtu: u16, from_v4: Option<Address>, from_v6: Option<Address>, reachable: bool) -> PyResult<Path> {
+    let mut path = Path { reachable, ..Path::new(mtu) };
+    path.tunnel_source_v4 = v4(from_v4)?.unwrap_or(path.tunnel_source_v4);
+    path.tunnel_source_v6 = v6(from_v6)?.unwrap_or(path.tunnel_source_v6);
+    Ok(path)
 }
 
 /// Seconds by the names of states, from any mapping.

@@ -1,6 +1,9 @@
 //! What a director tells of itself: services, servers, connections, counters.
 
-use lvs_core::{DropReason, PassReason, ReasonCounts, ReplyReason};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lvs_core::{ConnectionView, DropReason, PassReason, ReasonCounts, ReplyReason};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -44,6 +47,12 @@ impl Director {
         classes.table("Connection", views.iter().map(|view| classes.connection(view)).collect::<PyResult<_>>()?)
     }
 
+    /// Return an iterator over the connections and templates, which takes them from the table in parts: packets may be
+    /// processed in between, and what begins or ends meanwhile is told or not.
+    fn iter_connections(slf: Bound<'_, Self>) -> ConnectionIterator {
+        ConnectionIterator { director: slf.unbind(), part: Mutex::default() }
+    }
+
     /// Return the connection of an id, as Forward and Connection have it, if it still exists.
     fn connection<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
         let view = self.with(py, |state| state.director.connection(connection_id(id)))?;
@@ -61,11 +70,6 @@ impl Director {
         Classes::import(py)?.counters(self.with(py, |state| state.director.counters())?)
     }
 
-    /// Return the rates of the whole director.
-    fn rates<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        Classes::import(py)?.rates(self.with(py, |state| state.director.rates())?)
-    }
-
     /// Return what a server has counted up to this moment, never set to zero. Raises NotFoundError.
     fn server_counters<'py>(&self, py: Python<'py>, service: Key, address: Endpoint) -> PyResult<Bound<'py, PyAny>> {
         let counters = self.with(py, |state| {
@@ -79,6 +83,23 @@ impl Director {
     /// were never given are left out.
     fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         reason_counts(py, &self.with(py, |state| state.director.reasons().clone())?)
+    }
+
+    /// Bytes of memory that connections and fragments take, reserved when the director was built.
+    fn memory(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with(py, |state| state.director.memory())
+    }
+
+    /// Return everything that is counted in the Prometheus text format.
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        self.with_others_running(py, |state| state.director.metrics())
+    }
+}
+
+on_both!({
+    /// Return the rates of the whole director.
+    fn rates<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Classes::import(py)?.rates(self.with(py, |state| state.director.rates())?)
     }
 
     /// Return how many connections went so that others had room in a full table, by kind: expired, half_open, single.
@@ -101,21 +122,65 @@ impl Director {
         self.with(py, |state| state.director.dropped_entries())
     }
 
-    /// Bytes of memory that connections and fragments take, reserved when the director was built.
-    fn memory(&self, py: Python<'_>) -> PyResult<usize> {
-        self.with(py, |state| state.director.memory())
-    }
-
-    /// Return everything that is counted in the Prometheus text format.
-    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
-        self.with_others_running(py, |state| state.director.metrics())
-    }
-
     /// Return what the kernel shows in a file of /proc/net: ip_vs, ip_vs_conn, ip_vs_conn_sync, ip_vs_stats or
     /// ip_vs_app. Raises NotFoundError for other names.
     fn proc_file(&self, py: Python<'_>, name: &str) -> PyResult<String> {
         let text = self.with(py, |state| state.director.proc_file(name))?;
         text.ok_or_else(|| crate::errors::not_found(format!("there is no file {name:?}")))
+    }
+});
+
+/// The connections of a director, part by part.
+#[pyclass(frozen, module = "lvs._lvs", name = "_ConnectionIterator")]
+#[derive(Debug)]
+pub(crate) struct ConnectionIterator {
+    director: Py<Director>,
+    part: Mutex<Part>,
+}
+
+/// What was taken from the table and not yet told, and where the next part begins.
+#[derive(Debug, Default)]
+struct Part {
+    views: VecDeque<ConnectionView>,
+    place: usize,
+}
+
+/// Connections in a part.
+const PART: usize = 1024;
+
+#[pymethods]
+impl ConnectionIterator {
+    const fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let next = self.part().views.pop_front();
+        let next = if next.is_some() { next } else { self.fetch(py)? };
+        next.map(|view| Classes::import(py)?.connection(&view)).transpose()
+    }
+}
+
+impl ConnectionIterator {
+    fn part(&self) -> MutexGuard<'_, Part> {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next part, and of it the first one.
+    fn fetch(&self, py: Python<'_>) -> PyResult<Option<ConnectionView>> {
+        let place = self.part().place;
+        let views = self.director.get().with_others_running(py, |state| {
+            state.director.connections_from(place).take(PART).collect::<VecDeque<_>>()
+        })?;
+        let mut part = self.part();
+        // Another thread may have been faster.
+        if let Some(last) = views.back()
+            && part.place == place
+        {
+            part.place = last.id.index() + 1;
+            part.views = views;
+        }
+        Ok(part.views.pop_front())
     }
 }
 

@@ -1,18 +1,21 @@
 //! The director for several threads: lvs-core's, which has locks of its own.
 //!
 //! It takes no scheduler written in Python: those are asked while it is locked, and who asks them needs the interpreter
-//! that somebody else may hold while waiting for that lock.
+//! that somebody else may hold while waiting for that lock. Packets are here, the rest is in the files beside.
+
+mod operate;
+mod rules;
+mod views;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use lvs_core::{Event, Instant, Listing, Meta, Packet, ServerId, Verdict};
+use lvs_core::{ControlError, Instant, Meta, Packet, ServerId, ServiceId, ServiceKey, Verdict};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::batch::{Batch, Handed, Processor, Spare, process};
-use crate::convert::{Address, instant, meta, seconds};
-use crate::director::{BUDGET, HEADROOM, HostWords, State, TAILROOM, configured, random, reason_counts};
+use crate::convert::{Address, Endpoint, instant, meta};
+use crate::director::{HEADROOM, HostWords, State, TAILROOM, configured, random};
 use crate::errors::Error;
 use crate::packets::bytes_of;
 use crate::records::Classes;
@@ -24,7 +27,7 @@ use crate::verdicts::Verdicts;
 /// for each thread, threads that bring packets to different shards do not wait for each other as long as flows go on. Any
 /// packet may be brought to any shard; it is fast where those of one flow, its replies included, come to the same one:
 /// shard_of says to which. Arguments but shards are those of Director, and so is what they raise. Schedulers are those
-/// with names.
+/// with names. Everything but packets stops all threads for as long as it takes.
 #[pyclass(frozen, module = "lvs", weakref)]
 #[derive(Debug)]
 pub(crate) struct SharedDirector {
@@ -37,6 +40,9 @@ pub(crate) struct SharedDirector {
     /// How many shards there are.
     #[pyo3(get)]
     shards: usize,
+    /// How many connections and templates there is room for.
+    #[pyo3(get)]
+    capacity: usize,
 }
 
 #[pymethods]
@@ -79,13 +85,25 @@ impl SharedDirector {
         let sizes = [connections, events, fragments, engine_templates];
         let director = lvs_core::SharedDirector::new(configured(seed, sizes, host)?, shards).map_err(Error::Config)?;
         let shards = director.shards();
-        Ok(Self { director: RwLock::new(Some(Arc::new(director))), spare: Spare::default(), seed, shards })
+        Ok(Self {
+            director: RwLock::new(Some(Arc::new(director))),
+            spare: Spare::default(),
+            seed,
+            shards,
+            capacity: connections,
+        })
     }
 
     /// Free the memory, once calls that are under way have ended. Every later call but this one raises ClosedError.
     fn close(&self) {
         drop(self.director.write().unwrap_or_else(PoisonError::into_inner).take());
         self.spare.clear();
+    }
+
+    /// Whether it is closed.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.open().is_err()
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
@@ -99,7 +117,7 @@ impl SharedDirector {
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.open().is_ok() { "" } else { " (closed)" };
+        let state = if self.closed() { " (closed)" } else { "" };
         format!("<lvs.SharedDirector seed={} shards={}{state}>", self.seed, self.shards)
     }
 
@@ -178,112 +196,15 @@ impl SharedDirector {
         let explanation = py.detach(|| director.explain(now, &packet, meta));
         Classes::import(py)?.explanation(&explanation)
     }
-
-    /// As Director.load.
-    fn load(&self, py: Python<'_>, rules: &str) -> PyResult<()> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.load(rules)).map_err(Error::Rule)?)
-    }
-
-    /// As Director.run: every line of ipvsadm.
-    fn run(&self, py: Python<'_>, line: &str) -> PyResult<String> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.run(line)).map_err(Error::Rule)?)
-    }
-
-    /// As Director.apply.
-    fn apply<'py>(&self, py: Python<'py>, rules: &str) -> PyResult<Bound<'py, PyAny>> {
-        let director = self.open()?;
-        let applied = py.detach(|| director.apply(rules)).map_err(Error::Rule)?;
-        Classes::import(py)?.applied(&applied)
-    }
-
-    /// As Director.save.
-    fn save(&self, py: Python<'_>) -> PyResult<String> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.save()))
-    }
-
-    /// Return what ipvsadm -L -n prints. For other listings run their lines.
-    fn listing(&self, py: Python<'_>) -> PyResult<String> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.listing(&Listing::default()).unwrap_or_default()))
-    }
-
-    /// As Director.advance.
-    fn advance(&self, py: Python<'_>, now: f64) -> PyResult<()> {
-        let (director, now) = (self.open()?, instant(now)?);
-        py.detach(|| while director.advance(now, BUDGET).more {});
-        Ok(())
-    }
-
-    /// As Director.next_deadline.
-    fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.next_deadline()).map(seconds))
-    }
-
-    /// As Director.set_tunable, of a value written as for sysctl.
-    fn set_tunable(&self, py: Python<'_>, name: &str, value: &str) -> PyResult<()> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.set_tunable(name, value)).map_err(Error::Control)?)
-    }
-
-    /// As Director.services.
-    fn services<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let director = self.open()?;
-        let views = py.detach(|| director.services());
-        let classes = Classes::import(py)?;
-        classes.table("Service", views.iter().map(|view| classes.service(view)).collect::<PyResult<_>>()?)
-    }
-
-    /// As Director.connections.
-    fn connections<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let director = self.open()?;
-        let views = py.detach(|| director.connections());
-        let classes = Classes::import(py)?;
-        classes.table("Connection", views.iter().map(|view| classes.connection(view)).collect::<PyResult<_>>()?)
-    }
-
-    /// As Director.connection_count.
-    fn connection_count(&self, py: Python<'_>) -> PyResult<usize> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.connection_count()))
-    }
-
-    /// As Director.events; what is about a server names it by its address alone.
-    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let director = self.open()?;
-        let events: Vec<Event> = py.detach(|| std::iter::from_fn(|| director.poll_event()).collect());
-        let classes = Classes::import(py)?;
-        let address = |id: ServerId| director.server(id).map(|server| server.spec.address.to_string());
-        let named = events.into_iter().map(|event| {
-            let server = crate::director::server_of(&event).and_then(address);
-            classes.event(event, (None, server))
-        });
-        named.collect()
-    }
-
-    /// As Director.reasons.
-    fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let director = self.open()?;
-        reason_counts(py, &py.detach(|| director.reasons()))
-    }
-
-    /// As Director.counters.
-    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let director = self.open()?;
-        Classes::import(py)?.counters(py.detach(|| director.counters()))
-    }
-
-    /// As Director.metrics.
-    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
-        let director = self.open()?;
-        Ok(py.detach(|| director.metrics()))
-    }
 }
 
 impl SharedDirector {
+    /// Does something with the director, alone: what is in the macro `on_both` has no call of its own in lvs-core.
+    pub(crate) fn with<T: Send>(&self, py: Python<'_>, body: impl FnOnce(&mut Home<'_>) -> T + Send) -> PyResult<T> {
+        let director = self.open()?;
+        Ok(py.detach(|| director.with(|director| body(&mut Home { director }))))
+    }
+
     fn open(&self) -> PyResult<Arc<lvs_core::SharedDirector>> {
         let director = self.director.read().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(director.ok_or(Error::Closed)?)
@@ -294,6 +215,21 @@ impl SharedDirector {
             return Ok(number);
         }
         Err(crate::convert::value_error(format!("there is no shard {number}: there are {}", self.shards)))
+    }
+}
+
+/// The director while all threads are stopped.
+pub(crate) struct Home<'a> {
+    pub(crate) director: &'a mut lvs_core::Director,
+}
+
+impl Home<'_> {
+    pub(crate) fn service(&self, key: ServiceKey) -> Result<ServiceId, ControlError> {
+        self.director.find_service(&key).ok_or(ControlError::NoSuchService)
+    }
+
+    pub(crate) fn server(&self, service: ServiceKey, address: Endpoint) -> Result<ServerId, ControlError> {
+        self.director.find_server(self.service(service)?, address.0).ok_or(ControlError::NoSuchServer)
     }
 }
 
