@@ -110,6 +110,65 @@ static void threads_do_not_wait_for_rules(void)
     lvs_shared_free(shared);
 }
 
+/* A scheduler that sees whether another thread is within it. */
+struct alone {
+    lvs_shared *shared;
+    bool within;
+    unsigned picks, released;
+};
+
+static uint32_t pick_alone(const lvs_new_flow *flow, const lvs_candidate *servers, size_t count, void *user)
+{
+    struct alone *alone = user;
+    uint64_t at;
+    CHECK(!alone->within && flow->client.port != 0 && servers[0].eligible);
+    alone->within = true;
+    CHECK(lvs_shared_next_deadline(alone->shared, &at) == LVS_ERR_BUSY);
+    CHECK(lvs_shared_run(alone->shared, "-C", 2, NULL, 0, NULL) == LVS_ERR_BUSY);
+    alone->picks++;
+    alone->within = false;
+    return (uint32_t)(alone->picks % count);
+}
+
+static void released_alone(void *user)
+{
+    ((struct alone *)user)->released++;
+}
+
+static void take_it_up(lvs_director *director, void *user)
+{
+    lvs_service service = LVS_SERVICE_INIT;
+    lvs_scheduler scheduler = LVS_SCHEDULER_INIT;
+
+    service.protocol = LVS_PROTOCOL_TCP;
+    CHECK(lvs_address_parse("192.0.2.10:80", 13, &service.address) == LVS_OK);
+    strcpy(service.scheduler, "alone");
+    scheduler.pick = pick_alone;
+    scheduler.release = released_alone;
+    scheduler.user = user;
+    CHECK(lvs_director_edit_service_with(director, &service, &scheduler, NULL) == LVS_OK);
+}
+
+static void one_thread_at_a_time_asks_a_scheduler(void)
+{
+    struct alone alone = { .shared = shared_with_rules() };
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+
+    CHECK(lvs_shared_with(alone.shared, take_it_up, &alone) == LVS_OK);
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){ .shared = alone.shared, .shard = i };
+        CHECK(pthread_create(&threads[i], NULL, bring_packets, &workers[i]) == 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(workers[i].forwarded == FLOWS * ROUNDS);
+    }
+    CHECK(alone.picks == THREADS * FLOWS && alone.released == 0);
+    lvs_shared_free(alone.shared);
+    CHECK(alone.released == 1);
+}
+
 static void the_verbs_are_those_of_a_director(void)
 {
     lvs_shared *shared = shared_with_rules();
@@ -184,6 +243,7 @@ static void the_verbs_are_those_of_a_director(void)
 int main(void)
 {
     threads_do_not_wait_for_rules();
+    one_thread_at_a_time_asks_a_scheduler();
     the_verbs_are_those_of_a_director();
     puts("ok");
     return 0;
