@@ -553,6 +553,9 @@ fn ints(values: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u32>> {
     }
     let py = values.py();
     if let Ok(buffer) = PyUntypedBuffer::get(values) {
+        if is_foreign(&buffer) {
+            return Err(PyTypeError::new_err(format!("{what} must be in the machine's own order of bytes")));
+        }
         let again = || PyUntypedBuffer::get(values);
         let found = of::<u32>(buffer, py);
         let found = if found.is_some() { found } else { of::<i64>(again()?, py) };
@@ -560,19 +563,33 @@ fn ints(values: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u32>> {
         let found = if found.is_some() { found } else { of::<i32>(again()?, py) };
         let found = if found.is_some() { found } else { of::<u16>(again()?, py) };
         let found = if found.is_some() { found } else { of::<u8>(again()?, py) };
+        let found = if found.is_some() { found } else { of::<i16>(again()?, py) };
+        let found = if found.is_some() { found } else { of::<i8>(again()?, py) };
         return found.unwrap_or_else(|| Err(PyTypeError::new_err(format!("{what} must be a buffer of integers"))));
     }
     values.extract().map_err(|cause: PyErr| {
         if cause.is_instance_of::<PyOverflowError>(py) {
             return cause;
         }
+        if values.is_instance_of::<PyInt>() {
+            return value_error(format!("{what} must be ints from 0 on, not {values}"));
+        }
         let message = format!("{what} must be ints, or a buffer of integers, not {}", kind(values));
         crate::errors::because::<PyTypeError>(py, message, cause)
     })
 }
 
+/// Whether a buffer has numbers of another machine's order of bytes.
+fn is_foreign(buffer: &PyUntypedBuffer) -> bool {
+    let foreign: &[u8] = if cfg!(target_endian = "little") { b">!" } else { b"<" };
+    buffer.format().to_bytes().first().is_some_and(|first| foreign.contains(first))
+}
+
 fn floats(values: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
-    if let Ok(buffer) = PyBuffer::<f64>::get(values) {
+    if let Ok(buffer) = PyUntypedBuffer::get(values)
+        && !is_foreign(&buffer)
+        && let Ok(buffer) = buffer.into_typed::<f64>()
+    {
         return buffer.to_vec(values.py());
     }
     values.extract().map_err(|cause| {

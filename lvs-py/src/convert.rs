@@ -219,7 +219,7 @@ pub(crate) fn seconds(instant: Instant) -> f64 {
 }
 
 pub(crate) fn duration(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| value_error(format!("{seconds} is not a number of seconds")))
+    Duration::try_from_secs_f64(seconds).map_err(|_| value_error(format!("{seconds:?} is not a number of seconds")))
 }
 
 // Names.

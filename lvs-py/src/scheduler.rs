@@ -10,7 +10,7 @@ use lvs_core::sched::{Pool, PoolRefused, Scheduler, Weights};
 use lvs_core::{Instant, ServerId};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyInt, PyList, PyType};
 use pyo3::{IntoPyObjectExt, intern};
 
 use crate::convert::{Address, Endpoint, instant, kind, seconds};
@@ -58,6 +58,10 @@ struct Hooks {
 impl PythonScheduler {
     /// Takes an object with a method `pick`. Its name is its attribute `name`, or that of its class in small letters.
     pub(crate) fn new(object: &Bound<'_, PyAny>, raised: Raised) -> PyResult<Self> {
+        if object.is_instance_of::<PyType>() {
+            let class = object.cast::<PyType>()?.name()?;
+            return Err(PyTypeError::new_err(format!("a scheduler must be an object, {class}(), and not its class")));
+        }
         if !object.getattr("pick").is_ok_and(|pick| pick.is_callable()) {
             let message = format!("a scheduler must have a method pick, which {} has not", kind(object));
             return Err(PyTypeError::new_err(message));
@@ -189,9 +193,10 @@ fn chosen(answer: &Bound<'_, PyAny>, pool: &Pool<'_>) -> PyResult<Option<ServerI
         let gone = || PyValueError::new_err(format!("pick returned {}, which is not in the pool", wanted.__repr__()));
         return found.map(|server| Some(server.id())).ok_or_else(gone);
     }
-    if let Ok(position) = answer.extract::<usize>() {
-        let beyond = || PyValueError::new_err(format!("pick returned position {position} of {} servers", pool.len()));
-        return pool.get(position).map(|server| Some(server.id())).ok_or_else(beyond);
+    if answer.is_instance_of::<PyInt>() {
+        let beyond = || PyValueError::new_err(format!("pick returned position {answer} of {} servers", pool.len()));
+        let server = answer.extract().ok().and_then(|position| pool.get(position));
+        return server.map(|server| Some(server.id())).ok_or_else(beyond);
     }
     let message = format!("pick must return a Candidate, its position, or None, not {}", kind(answer));
     Err(PyTypeError::new_err(message))

@@ -6,10 +6,11 @@
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
@@ -17,16 +18,28 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 /// Somebody panicked during a turn.
 const BROKEN: u8 = 2;
+/// Free for whoever waits longest, and for nobody else.
+const HANDED: u8 = 3;
+
+/// So many turns may begin while somebody waits: to hand over each one would cost a change of threads each time.
+const PATIENCE: u32 = 64;
 
 /// Something that threads use in turn.
 pub(crate) struct Turns<T> {
     /// Whoever has made it `TAKEN` has what is inside alone, until the turn ends.
     state: AtomicU8,
     inside: UnsafeCell<T>,
-    /// How many threads wait, and where.
+    /// How many threads wait, and how many turns have ended since the last of them had one.
     waiting: AtomicUsize,
-    door: Mutex<()>,
+    passed: AtomicU32,
+    door: Mutex<Queue>,
     opened: Condvar,
+}
+
+/// Threads that wait, by their tickets, the oldest first.
+struct Queue {
+    tickets: VecDeque<u64>,
+    next: u64,
 }
 
 // SAFETY: as of a mutex: what is inside is used by one thread at a time, not always by the same one.
@@ -45,7 +58,8 @@ impl<T: Send> Turns<T> {
             state: AtomicU8::new(FREE),
             inside: UnsafeCell::new(inside),
             waiting: AtomicUsize::new(0),
-            door: Mutex::new(()),
+            passed: AtomicU32::new(0),
+            door: Mutex::new(Queue { tickets: VecDeque::new(), next: 0 }),
             opened: Condvar::new(),
         }
     }
@@ -53,48 +67,84 @@ impl<T: Send> Turns<T> {
     /// Begins a turn at once, or not at all.
     #[inline(always)]
     pub(crate) fn take<'a>(&'a self, py: Python<'a>) -> Result<Turn<'a, T>, NoTurn> {
-        match self.claim(py) {
-            FREE => {
-                // SAFETY: the state was free and is taken now, by this thread: no other turn begins before this one ends.
+        self.begin(py, FREE)
+    }
+
+    /// Begins a turn in a state that the caller may take.
+    #[inline(always)]
+    fn begin<'a>(&'a self, py: Python<'a>, state: u8) -> Result<Turn<'a, T>, NoTurn> {
+        match self.claim(py, state) {
+            found if found == state => {
+                // SAFETY: nobody was inside, and the state is taken now, by this thread: no other turn begins before this
+                // one ends.
                 let inside = unsafe { &mut *self.inside.get() };
                 Ok(Turn { turns: self, inside, _attached: py })
             }
-            TAKEN => Err(NoTurn::Taken),
-            _ => Err(NoTurn::Broken),
+            BROKEN => Err(NoTurn::Broken),
+            _ => Err(NoTurn::Taken),
         }
     }
 
     /// Waits for a turn. Others have the interpreter meanwhile: whoever is inside may need it to go on.
     #[cold]
     pub(crate) fn wait<'a>(&'a self, py: Python<'a>) -> Result<Turn<'a, T>, NoTurn> {
-        // Before each look: a turn that ends after it is told that somebody waits.
-        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let ticket = self.line_up();
         let turn = loop {
             match self.take(py) {
-                Err(NoTurn::Taken) => py.detach(|| self.sleep()),
+                Err(NoTurn::Taken) => {}
                 other => break other,
             }
+            if self.is_first(ticket) {
+                match self.begin(py, HANDED) {
+                    Err(NoTurn::Taken) => {}
+                    other => break other,
+                }
+            }
+            py.detach(|| self.sleep(ticket));
         };
+        self.door().tickets.retain(|other| *other != ticket);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.passed.store(0, Ordering::Relaxed);
         turn
     }
 
-    fn sleep(&self) {
-        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = |_: &mut ()| self.state.load(Ordering::SeqCst) == TAKEN;
-        drop(self.opened.wait_while(door, taken).unwrap_or_else(PoisonError::into_inner));
+    /// Before the first look: a turn that ends after that is told that somebody waits.
+    fn line_up(&self) -> u64 {
+        let mut door = self.door();
+        let ticket = door.next;
+        door.next += 1;
+        door.tickets.push_back(ticket);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        ticket
     }
 
-    /// Takes a state that is free, and tells what it was.
+    fn is_first(&self, ticket: u64) -> bool {
+        self.door().tickets.front() == Some(&ticket)
+    }
+
+    fn sleep(&self, ticket: u64) {
+        let for_others = |queue: &mut Queue| match self.state.load(Ordering::SeqCst) {
+            TAKEN => true,
+            HANDED => queue.tickets.front() != Some(&ticket),
+            _ => false,
+        };
+        drop(self.opened.wait_while(self.door(), for_others).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn door(&self) -> MutexGuard<'_, Queue> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a state of a kind taken, and tells what it was.
     #[inline]
-    fn claim(&self, _attached: Python<'_>) -> u8 {
+    fn claim(&self, _attached: Python<'_>, state: u8) -> u8 {
         if cfg!(Py_GIL_DISABLED) {
-            let seen = self.state.compare_exchange(FREE, TAKEN, Ordering::SeqCst, Ordering::SeqCst);
+            let seen = self.state.compare_exchange(state, TAKEN, Ordering::SeqCst, Ordering::SeqCst);
             return seen.unwrap_or_else(|other| other);
         }
         // Nobody comes in between: they would have to be attached.
         let before = self.state.load(Ordering::Acquire);
-        if before == FREE {
+        if before == state {
             self.state.store(TAKEN, Ordering::Relaxed);
         }
         before
@@ -104,16 +154,26 @@ impl<T: Send> Turns<T> {
     fn end(&self, state: u8) {
         // With the interpreter's lock the order of this and the look that follows is that of the threads that hold it.
         let order = if cfg!(Py_GIL_DISABLED) { Ordering::SeqCst } else { Ordering::Release };
-        self.state.store(state, order);
+        if self.waiting.load(Ordering::SeqCst) > 0 && state == FREE && self.has_waited() {
+            self.state.store(HANDED, order);
+        } else {
+            self.state.store(state, order);
+        }
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.open();
         }
     }
 
+    /// Whether it is the turn of who waits longest. He is there: nobody stops waiting without a turn.
+    #[cold]
+    fn has_waited(&self) -> bool {
+        self.passed.fetch_add(1, Ordering::Relaxed) >= PATIENCE
+    }
+
     #[cold]
     fn open(&self) {
         // By then whoever waits has seen the new state, or sleeps.
-        drop(self.door.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(self.door());
         self.opened.notify_all();
     }
 }

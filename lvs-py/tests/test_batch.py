@@ -110,6 +110,14 @@ def test_numpy_arrays_go_in_and_come_out():
         assert list(new().process_batch(strided, lengths, now=0)) == list(batch)
         again = new().process_batch(frames[:1], lengths[:1], now=numpy.array([3.0]), mark=numpy.array([0]))
         assert len(again) == 1 and len(new().process_batch(frames, lengths, now=numpy.float64(3))) == 50
+        for dtype in ("int8", "int16", "int32", "uint64"):
+            assert len(new().process_batch(packets[0], numpy.array([lengths[0]], dtype=dtype), now=0)) == 1
+        for wrong in (dict(lengths=lengths.astype(">u4")), dict(lengths=lengths.astype(float))):
+            with pytest.raises(TypeError):
+                director.process_batch(frames, now=0, **wrong)
+        swapped = numpy.array([3.0]).astype(">f8")
+        assert len(director.process_batch(frames[:1], lengths[:1], now=swapped)) == 1
+        assert {connection.expires for connection in director.connections()} < {60.0, 63.0, 300.0, 303.0}
     assert (frames == before).all()
     arrays = {name: numpy.asarray(getattr(batch, name)) for name in ("verdict", "reason", "server", "offset", "length")}
     kinds = {name: str(values.dtype) for name, values in arrays.items()}
@@ -182,6 +190,9 @@ def test_each_packet_may_have_a_time_and_a_mark():
         (dict(packets=b"1234", lengths=array("i", [-1])), ValueError),
         (dict(packets=b"1234", lengths=array("d", [1.0])), TypeError),
         (dict(packets=b"1234", lengths="four"), TypeError),
+        (dict(packets=b"1234", lengths=-2), ValueError),
+        (dict(packets=b"1234", lengths=1 << 70), ValueError),
+        (dict(packets=b"1234", lengths=array("h", [-4])), ValueError),
         (dict(packets=bytes(1 << 20), lengths=[1 << 20] * 3000, offsets=[0] * 3000), ValueError),
         (dict(packets=bytes(1 << 26), lengths=1), ValueError),
         (dict(packets=b"1234", lengths=[4], offsets=[1]), ValueError),

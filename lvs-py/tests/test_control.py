@@ -82,6 +82,7 @@ def test_services_of_marks_and_of_ipv6():
         (lambda d: d.flush(server="10.0.0.101:8080"), ValueError),
         (lambda d: d.flush(client="198.51.100.0/33"), ValueError),
         (lambda d: d.flush(state="HALF_OPEN"), lvs.NotFoundError),
+        (lambda d: d.drain(WEB, "10.0.0.101:8080", deadline=float("nan")), ValueError),
         (lambda d: d.set_tunable("conn_reuse_mod", 1), lvs.NotFoundError),
         (lambda d: d.set_tunable("sync_version", 2), lvs.ControlError),
         (lambda d: d.set_timeouts({"TCP NOWHERE": 1}), ValueError),

@@ -92,6 +92,20 @@ def test_it_is_told_what_happens():
     ]
 
 
+@pytest.mark.parametrize("answer", [-1, 3, 1 << 70])
+def test_a_position_must_be_one_of_a_server(answer):
+    class Beyond(lvs.Scheduler):
+        def pick(self, flow, servers):
+            return answer
+
+    with with_servers(Beyond()) as director:
+        with pytest.raises(ValueError, match=f"position {answer} of 3 servers"):
+            director.process(client(1), now=0)
+        with pytest.raises(TypeError, match=r"an object, Beyond\(\), and not its class"):
+            director.add_service("fwm", 1, scheduler=Beyond)
+        assert director.connection_count() == 0
+
+
 def test_it_takes_up_a_service_that_is_there(director, syn):
     director.edit_service("tcp 192.0.2.10:80", scheduler=Fewest())
     assert director.process(syn, now=0).server == "10.0.0.101:8080"
@@ -136,7 +150,7 @@ def test_it_sees_the_flow():
     [
         ("10.0.0.1", TypeError),
         (3, ValueError),
-        (-1, TypeError),
+        (-1, ValueError),
         (lvs.Candidate("10.0.0.9:80", id=99), ValueError),
         (ZeroDivisionError("by hand"), ZeroDivisionError),
         (KeyboardInterrupt(), KeyboardInterrupt),

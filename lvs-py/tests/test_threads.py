@@ -72,6 +72,28 @@ def test_a_director_may_be_closed_under_way():
     assert sorted(closed) == [1, 2, 3]
 
 
+def test_threads_take_turns_fairly():
+    """A scheduler that lets go of the interpreter makes everybody wait for everybody: nobody waits for ever."""
+
+    class Yielding(lvs.Scheduler):
+        def pick(self, flow, servers):
+            time.sleep(0)
+            return 0
+
+    turns = [0] * 4
+    with lvs.Director(seed=7, connections=10000) as director:
+        web = director.add_service("tcp", "192.0.2.10:80", scheduler=Yielding())
+        director.add_server(web, "10.0.0.101:8080")
+
+        def work(number):
+            while max(turns) < 1000:
+                turns[number] += 1
+                director.process(client(turns[number] * 4 + number), now=0)
+
+        in_threads(4, work)
+    assert min(turns) > 100, turns
+
+
 def test_threads_work_in_a_shared_director_at_the_same_time():
     with lvs.SharedDirector(seed=7, shards=4, events=10000) as director:
         director.load(RULES)

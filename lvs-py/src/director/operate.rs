@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{BUDGET, Director, State};
-use crate::convert::{Address, Endpoint, Key, instant, net, protocol, rest, role, seconds};
+use crate::convert::{Address, Endpoint, Key, instant, net, protocol, rest, role, seconds, value_error};
 use crate::errors::Error;
 use crate::packets::bytes_of;
 use crate::records::{Classes, key_text};
@@ -255,7 +255,9 @@ pub(crate) fn drain_how(deadline: Option<f64>, rest: &str, keep_templates: bool,
     let rest: Rest = self::rest(rest)?;
     let mut how = Drain::new();
     if let Some(deadline) = deadline {
-        how = how.until(instant(deadline)?, rest);
+        let deadline = instant(deadline)
+            .map_err(|_| value_error(String::from("deadline must be a number of seconds from 0 on")))?;
+        how = how.until(deadline, rest);
     }
     if keep_templates {
         how = how.keep_templates();
@@ -285,7 +287,7 @@ impl<'a> Which<'a> {
         let client = client.map(net).transpose()?;
         let protocol = protocol.map(self::protocol).transpose()?;
         if service.is_none() && server.is_some() {
-            return Err(crate::convert::value_error(String::from("a server is named together with its service")));
+            return Err(value_error(String::from("a server is named together with its service")));
         }
         Ok(Self { service: service.map(|service| (service.0, server)), client, protocol, state })
     }
