@@ -95,12 +95,10 @@ pub unsafe extern "C" fn lvs_director_process(
     results: *mut lvs_result,
     count: usize,
 ) -> lvs_status {
-    let work = |inner: &mut Inner| {
-        // SAFETY: the contract of the crate: valid for this call, or null.
-        let (packets, results) = unsafe { (ptr::array(packets, count)?, ptr::array_out(results, count)?) };
-        // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
-        let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
-        process(&mut *inner.director, Instant::from_nanos(now_ns), packets, open, results)
+    let work = |inner: &mut Inner| match count {
+        0 => Ok(()),
+        // SAFETY: the contract of this function: valid for this call, or null; no packet in another's buffer.
+        _ => unsafe { process(&mut *inner.director, Instant::from_nanos(now_ns), packets, results, count) },
     };
     // SAFETY: the contract of the crate: a live handle, or null.
     unsafe { lvs_director::enter(director, work) }
@@ -123,26 +121,34 @@ impl Answers for Director {
     }
 }
 
-/// Processes packets; `open` has the buffer of one. Refuses all if a record is wrong.
-#[inline]
-pub(crate) fn process<'a>(
+/// Processes packets. Refuses all if a record is wrong. Apart from the call, which has so fewer registers to save where
+/// there is nothing to do.
+///
+/// # Safety
+/// Null, or arrays of so many elements, which nobody else uses during the call; and so are the buffers of the packets, of
+/// which none is a part of another.
+#[inline(never)]
+pub(crate) unsafe fn process(
     answers: &mut impl Answers,
     now: Instant,
-    packets: &[lvs_packet],
-    open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
-    results: &mut [MaybeUninit<lvs_result>],
+    packets: *const lvs_packet,
+    results: *mut lvs_result,
+    count: usize,
 ) -> Result<(), lvs_status> {
-    match (packets, &mut *results) {
-        ([], _) => Ok(()),
-        ([given], [result]) => {
-            let mut packet = opened(given, &open)?;
-            let mut verdict = Verdict::Pass(PassReason::NoService);
-            answers.one(now, &mut packet, meta_of(given), &mut verdict);
-            put_result(&packet, &verdict, result);
-            Ok(())
-        }
-        _ => process_bursts(answers, now, packets, open, results),
+    // SAFETY: the caller's promise.
+    let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
+    if count == 1 {
+        // SAFETY: the caller's promise.
+        let (given, result) = unsafe { (ptr::one(packets)?, ptr::output(results)?) };
+        let mut packet = opened(given, open)?;
+        let mut verdict = Verdict::Pass(PassReason::NoService);
+        answers.one(now, &mut packet, meta_of(given), &mut verdict);
+        put_result(&packet, &verdict, result);
+        return Ok(());
     }
+    // SAFETY: the caller's promise.
+    let (packets, results) = unsafe { (ptr::array(packets, count)?, ptr::array_out(results, count)?) };
+    process_bursts(answers, now, packets, open, results)
 }
 
 /// A packet as its record says.

@@ -26,6 +26,16 @@ pub(crate) unsafe fn input<T: Copy>(pointer: *const T) -> Result<T, lvs_status> 
     Ok(unsafe { pointer.read() })
 }
 
+/// One value to be looked at where it lies.
+///
+/// # Safety
+/// Null, or readable and not written to during `'a`. Any bytes make a `T`.
+pub(crate) unsafe fn one<'a, T>(pointer: *const T) -> Result<&'a T, lvs_status> {
+    check(pointer)?;
+    // SAFETY: not null and aligned by the check; the rest is the caller's promise.
+    Ok(unsafe { &*pointer })
+}
+
 /// One value to be read if the caller gives it.
 ///
 /// # Safety

@@ -77,13 +77,11 @@ pub unsafe extern "C" fn lvs_shared_process(
     count: usize,
 ) -> lvs_status {
     boundary(|| {
-        // SAFETY: the contract of the crate: valid for this call, or null.
-        let (handle, packets, results) =
-            unsafe { (lvs_shared::borrow(shared)?, ptr::array(packets, count)?, ptr::array_out(results, count)?) };
-        // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
-        let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
+        // SAFETY: the contract of the crate: a live handle, or null.
+        let handle = unsafe { lvs_shared::borrow(shared)? };
         let mut at = AtShard { director: &handle.director, shard };
-        process(&mut at, Instant::from_nanos(now_ns), packets, open, results)
+        // SAFETY: the contract of this function: valid for this call, or null; no packet in another's buffer.
+        unsafe { process(&mut at, Instant::from_nanos(now_ns), packets, results, count) }
     })
 }
 
