@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lvs_core::sched::SchedulerKind;
 use lvs_core::testkit::packets;
 use lvs_core::{
     Command, Config, ConnectionView, Counters, Director, Family, Instant, Meta, Packet, ServerId, ServerSpec,
@@ -301,4 +302,50 @@ fn plain_values_are_refused_by_name() {
     director.apply_specs(&[(service.clone(), vec![server.thresholds(9, 2)])]).unwrap();
     let done = director.apply_specs(&[(service, vec![server])]).unwrap();
     assert_eq!(done.servers_changed.len(), 1, "plain values say what they say of thresholds, too");
+}
+
+/// What 60 new flows were told, one after the other.
+fn sixty_flows(director: &mut Director) -> Vec<String> {
+    let answer = |n: u16| {
+        let mut syn = packets::tcp(&format!("198.51.100.{}:{}", n % 7, 1000 + n), "192.0.2.10:80").syn().build();
+        match director.process(Instant::ZERO, &mut Packet::whole(&mut syn), Meta::default()) {
+            Verdict::Forward(out) => out.next_hop.to_string(),
+            other => format!("{other:?}"),
+        }
+    };
+    (0..60).map(answer).collect()
+}
+
+/// Schedulers that do their work once for many changes pick as if they had done it after each.
+#[test]
+fn many_changes_at_once_end_as_the_same_one_by_one() {
+    let mut told_apart = BTreeSet::new();
+    for kind in SchedulerKind::ALL {
+        let service = format!("-A -t 192.0.2.10:80 -s {kind}\n");
+        let server = |host: u32, weight: u32| format!("-a -t 192.0.2.10:80 -r 10.0.0.{host}:80 -m -w {weight}\n");
+        let before: String = (1..40).map(|host| server(host, host % 5 * 3)).collect();
+        let [mut applied, mut loaded, mut by_line] = [director(), director(), director()];
+        applied.apply(&format!("{service}{before}")).unwrap();
+        loaded.load(&format!("{service}{before}")).unwrap();
+        format!("{service}{before}").lines().for_each(|line| assert_eq!(by_line.run(line).unwrap(), ""));
+        let picks = sixty_flows(&mut by_line);
+        assert_eq!(sixty_flows(&mut applied), picks, "{kind}");
+        assert_eq!(sixty_flows(&mut loaded), picks, "{kind}");
+
+        // Every fourth goes, those that stay are edited in the order of the list, and others come.
+        let stay: String = (1..40).filter(|host| host % 4 > 0).map(|host| server(host, host % 3 * 4)).collect();
+        let come: String = (40..60).map(|host| server(host, host % 3 * 2)).collect();
+        applied.apply(&format!("{service}{stay}{come}")).unwrap();
+        for host in (1..40u32).filter(|host| host % 4 == 0) {
+            by_line.run(&format!("-d -t 192.0.2.10:80 -r 10.0.0.{host}:80")).unwrap();
+        }
+        for host in (1..40u32).rev().filter(|host| host % 4 > 0 && host % 3 * 4 != host % 5 * 3) {
+            by_line.run(&server(host, host % 3 * 4).replacen("-a", "-e", 1)).unwrap();
+        }
+        come.lines().for_each(|line| assert_eq!(by_line.run(line).unwrap(), ""));
+        let picks = sixty_flows(&mut by_line);
+        assert_eq!(sixty_flows(&mut applied), picks, "{kind}");
+        told_apart.insert(picks);
+    }
+    assert!(told_apart.len() > 5, "the schedulers differ");
 }

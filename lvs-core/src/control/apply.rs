@@ -53,13 +53,28 @@ impl Director {
     /// If a line cannot be read, none is carried out. If one is refused, those before it have been carried out, and
     /// that one and those after it have not.
     pub fn load(&mut self, text: &str) -> Result<(), RuleError> {
-        for (number, command) in parse_rules(text)? {
-            self.execute(&command).map_err(|error| {
-                let line = text.lines().nth(number as usize - 1).unwrap_or_default();
-                RuleError { line: number, ..parse::refusal(line, error) }
-            })?;
+        let mut growing = None;
+        let mut commands = parse_rules(text)?.into_iter();
+        let refused = commands
+            .find_map(|(number, command)| Some((number, self.execute_one_of_many(&command, &mut growing).err()?)));
+        self.done_with(growing);
+        let Some((number, error)) = refused else { return Ok(()) };
+        let line = text.lines().nth(number as usize - 1).unwrap_or_default();
+        Err(RuleError { line: number, ..parse::refusal(line, error) })
+    }
+
+    /// Carries out one command of many. Servers are mostly added to one service after the other: `growing` is the latest,
+    /// whose scheduler is told that it has them all when that is so.
+    fn execute_one_of_many(&mut self, command: &Command, growing: &mut Option<ServiceId>) -> Result<(), ControlError> {
+        if let Command::AddServer(key, spec) = command {
+            let service = self.named(key)?;
+            if *growing != Some(service) {
+                self.done_with(growing.replace(service));
+            }
+            return self.add_one_of_many(service, *spec).map(|_| ());
         }
-        Ok(())
+        self.done_with(growing.take());
+        self.execute(command).map(|_| ())
     }
 
     /// Carries out one command and returns what it prints.

@@ -87,9 +87,8 @@ impl Director {
     /// (`-x`, `-y`; `-x 0` takes them away). A service whose scheduler is one's own keeps it under its name. A server
     /// that is being [drained](Director::drain) goes on with that.
     ///
-    /// The work is proportional to the length of the text and to the number of services and servers there are, and to
-    /// what schedulers do about each server that comes, goes or changes: `wrr`, and a slow start, look at all servers of
-    /// the service then; `sh`, `dh` and `mh` fill their table anew.
+    /// The work is proportional to the length of the text and to the number of services and servers there are, whatever the
+    /// schedulers. One of one's own is told of each change.
     ///
     /// ```
     /// use lvs_core::{Config, Director};
@@ -325,11 +324,15 @@ impl Director {
         applied: &mut Applied,
     ) -> Result<(), ControlError> {
         let key = *self.control.services.get(slot).key();
+        let mut done = Ok(());
         for server in servers {
-            self.insert_server(slot, *server)?;
-            applied.servers_added.push((key, server.address));
+            done = self.insert_server(slot, *server).map(|_| applied.servers_added.push((key, server.address)));
+            if done.is_err() {
+                break;
+            }
         }
-        Ok(())
+        self.settle(slot);
+        done
     }
 }
 

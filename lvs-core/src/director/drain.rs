@@ -219,11 +219,7 @@ impl Director {
 
     /// Where a service has a slow start, a server that was drained is as new.
     fn grow_again(&mut self, server: u32) {
-        if let Some(service) = self.control.services.slot(self.servers.get(server).owner)
-            && self.control.services.get(service).options.slow_start.is_some()
-        {
-            self.weight_was_set(service, server, 0);
-        }
+        self.weight_was_set(server, 0);
     }
 
     /// The weight of a server in service is another.
@@ -232,6 +228,7 @@ impl Director {
         let service = self.control.services.get_mut(slot);
         let Some(position) = service.list.iter().position(|&other| other == server) else { return };
         service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
+        self.settle(slot);
     }
 
     fn find_next_drain(&mut self, at: Option<Instant>) {
@@ -289,6 +286,7 @@ impl Director {
             let list = &self.control.services.get(service).list;
             if let Some(position) = list.iter().position(|&other| other == slot) {
                 self.take_server_out(service, position);
+                self.settle(service);
             }
         }
         self.flows.events.push(|| Event::Drained { server, removed: removes });

@@ -259,6 +259,13 @@ impl Director {
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn add_server(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
+        let server = self.add_one_of_many(service, spec)?;
+        self.settle(service.slot);
+        Ok(server)
+    }
+
+    /// The same, where others may follow before any flow comes. In the end the service is to be [settled](Self::settle).
+    pub(crate) fn add_one_of_many(&mut self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
         let spec = ServerSpec { address: plain(spec.address), ..spec };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let key = *self.control.services.get(slot).key();
@@ -270,7 +277,25 @@ impl Director {
         self.insert_server(slot, spec)
     }
 
-    /// Puts a server that was checked at the head of a service's list.
+    /// No more servers follow for now.
+    pub(crate) fn done_with(&mut self, service: Option<ServiceId>) {
+        if let Some(slot) = service.and_then(|service| self.control.services.slot(service)) {
+            self.settle(slot);
+        }
+    }
+
+    /// The servers of a service have changed, one or many of them: their growing weights are written anew, and its scheduler
+    /// may do what it does once for all changes.
+    pub(super) fn settle(&mut self, slot: u32) {
+        if self.control.services.get(slot).options.slow_start.is_some() {
+            self.grow(slot);
+            let next = self.next_growth_of(self.control.services.get(slot));
+            self.control.growth_at = [self.control.growth_at, next].into_iter().flatten().min();
+        }
+        self.control.services.get_mut(slot).tell(&self.servers, |scheduler, pool| scheduler.settled(pool));
+    }
+
+    /// Puts a server that was checked at the head of a service's list, which then is to be [settled](Self::settle).
     pub(super) fn insert_server(&mut self, slot: u32, spec: ServerSpec) -> Result<ServerId, ControlError> {
         let (key, service) = (*self.control.services.get(slot).key(), self.control.services.get(slot).id);
         let server = match self.take_from_trash(&key, spec.address) {
@@ -289,9 +314,7 @@ impl Director {
         self.servers.live_mut(server).profile = service.profile;
         service.list.insert(0, server);
         self.servers.get_mut(server).grows_since = None;
-        if service.options.slow_start.is_some() {
-            self.weight_was_set(slot, server, 0);
-        }
+        self.weight_was_set(server, 0);
         let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.added(pool));
         Ok(self.servers.id(server))
@@ -320,19 +343,18 @@ impl Director {
         self.check_server(self.control.services.get(slot).key(), &spec)?;
         let (position, server) = self.server_at(slot, spec.address).ok_or(ControlError::NoSuchServer)?;
         self.change_server(slot, position, spec);
+        self.settle(slot);
         Ok(self.servers.id(server))
     }
 
-    /// Gives the server at a position of a service's list a description that was checked.
+    /// Gives the server at a position of a service's list a description that was checked. The service then is to be settled.
     pub(super) fn change_server(&mut self, slot: u32, position: usize, spec: ServerSpec) {
         let service = self.control.services.get_mut(slot);
         let server = service.list[position];
         let before = self.servers.spec(server).weight;
         let was_overloaded = self.servers.live(server).is_overloaded();
         self.servers.edit(server, spec);
-        if service.options.slow_start.is_some() {
-            self.weight_was_set(slot, server, before);
-        }
+        self.weight_was_set(server, before);
         tell_overload(server, was_overloaded, &self.servers, &mut self.flows.events);
         let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
@@ -358,10 +380,11 @@ impl Director {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let (position, _) = self.server_at(slot, address).ok_or(ControlError::NoSuchServer)?;
         self.take_server_out(slot, position);
+        self.settle(slot);
         Ok(())
     }
 
-    /// Removes the server at a position of a service's list.
+    /// Removes the server at a position of a service's list, which then is to be settled.
     pub(super) fn take_server_out(&mut self, slot: u32, position: usize) {
         let server = self.control.services.get(slot).list[position];
         let counters = self.flows.counters.get(server as usize).copied().unwrap_or_default();
@@ -371,10 +394,6 @@ impl Director {
         self.control.gone.insert(server);
         service.list.remove(position);
         service.retired += counters;
-        if service.options.slow_start.is_some() {
-            self.settle_weights(slot);
-        }
-        let service = self.control.services.get_mut(slot);
         service.tell(&self.servers, |scheduler, pool| scheduler.removed(position, pool));
         self.control.trash.push(server, &self.servers);
         self.start_trash();

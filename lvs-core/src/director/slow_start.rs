@@ -16,8 +16,13 @@ const SCALE: u32 = 100;
 const MAX: u32 = 0x7fff_ffff;
 
 impl Director {
-    /// A server is new in its service, or was edited: its weight begins to grow if it had none before.
-    pub(super) fn weight_was_set(&mut self, service: u32, server: u32, before: u32) {
+    /// A server is new in its service, or was edited: its weight begins to grow if it had none before, and its service has a
+    /// slow start.
+    pub(super) fn weight_was_set(&mut self, server: u32, before: u32) {
+        let service = self.control.services.slot(self.servers.get(server).owner);
+        if service.is_none_or(|slot| self.control.services.get(slot).options.slow_start.is_none()) {
+            return;
+        }
         let weight = self.servers.spec(server).weight;
         let record = self.servers.get_mut(server);
         if weight == 0 {
@@ -25,8 +30,6 @@ impl Director {
         } else if before == 0 {
             record.grows_since = Some(self.now);
         }
-        self.settle_weights(service);
-        self.control.growth_at = self.next_growth();
     }
 
     /// A slow start was switched on, off, or changed: weights that are growing go on from where they are.
@@ -49,12 +52,13 @@ impl Director {
     }
 
     /// Writes the weights of a service anew and tells its scheduler which have changed.
-    fn grow(&mut self, service: u32) {
+    pub(super) fn grow(&mut self, service: u32) {
         let changed = self.settle_weights(service);
         let service = self.control.services.get_mut(service);
         for position in changed {
             service.tell(&self.servers, |scheduler, pool| scheduler.edited(position, pool));
         }
+        service.tell(&self.servers, |scheduler, pool| scheduler.settled(pool));
     }
 
     /// Writes the weights that a service's scheduler is to see. Returns the positions of those that have changed.
@@ -93,14 +97,14 @@ impl Director {
 
     /// When a weight next has to grow.
     fn next_growth(&self) -> Option<Instant> {
-        let services = self.control.services.iter().filter_map(|service| Some((service, service.options.slow_start?)));
-        let deadlines = services.flat_map(|(service, slow_start)| {
-            service
-                .list
-                .iter()
-                .filter_map(move |&server| slow_start.share(self.servers.get(server).grows_since?, self.now).1)
-        });
-        deadlines.min()
+        self.control.services.iter().filter_map(|service| self.next_growth_of(service)).min()
+    }
+
+    /// The same of one service.
+    pub(super) fn next_growth_of(&self, service: &Service) -> Option<Instant> {
+        let slow_start = service.options.slow_start?;
+        let growing = service.list.iter().filter_map(|&server| self.servers.get(server).grows_since);
+        growing.filter_map(|since| slow_start.share(since, self.now).1).min()
     }
 }
 

@@ -37,13 +37,15 @@ pub struct Maglev {
     places: Box<[u16]>,
     /// The list that the table was made from: a table that could not be made anew goes on with the servers it knows.
     members: Vec<ServerId>,
+    /// The pool has changed, and the table is to be made anew.
+    is_stale: bool,
 }
 
 impl Maglev {
     /// All places empty.
     #[must_use]
     pub fn new() -> Self {
-        Self { places: alloc::vec![EMPTY; PLACES].into_boxed_slice(), members: Vec::new() }
+        Self { places: alloc::vec![EMPTY; PLACES].into_boxed_slice(), members: Vec::new(), is_stale: false }
     }
 
     /// Makes the table anew.
@@ -51,11 +53,23 @@ impl Maglev {
         if pool.len() > PLACES {
             return Err(PoolRefused);
         }
-        self.members.clear();
-        self.members.extend(pool.iter().map(|server| server.id()));
-        self.places.fill(EMPTY);
-        self.claim_all(&mut claimants(pool));
+        self.take(pool, 0);
         Ok(())
+    }
+
+    /// Makes the table of the servers from a position on.
+    fn take(&mut self, pool: &Pool<'_>, from: usize) {
+        self.is_stale = false;
+        self.members.clear();
+        self.members.extend(pool.iter().skip(from).map(|server| server.id()));
+        self.places.fill(EMPTY);
+        self.claim_all(&mut claimants(pool, from));
+    }
+
+    /// The table is to be made anew: of a row of changes the last one alone counts. A pool that has outgrown the table leaves
+    /// it as it is, as in the kernel; new servers then get no flow.
+    const fn changed(&mut self, pool: &Pool<'_>) {
+        self.is_stale |= pool.len() <= PLACES;
     }
 
     /// Lets the claimants take places in turn until none is left.
@@ -99,6 +113,7 @@ impl Default for Maglev {
 
 impl Scheduler for Maglev {
     fn pick(&mut self, flow: &NewFlow, pool: &Pool<'_>) -> Option<ServerId> {
+        self.settled(pool);
         let port = u32::from(flow.hashed_port(pool.flags()));
         let client = flow.client.fold().wrapping_add(port);
         let home = place(client);
@@ -112,18 +127,26 @@ impl Scheduler for Maglev {
         self.populate(pool)
     }
 
-    // A pool that has outgrown the table leaves it as it is, as in the kernel; new servers then get no flow.
-
     fn added(&mut self, pool: &Pool<'_>) {
-        let _ = self.populate(pool);
+        // One too many: the last table is that of the pool without it.
+        if self.is_stale && pool.len() > PLACES {
+            self.take(pool, 1);
+        }
+        self.changed(pool);
     }
 
     fn removed(&mut self, _position: usize, pool: &Pool<'_>) {
-        let _ = self.populate(pool);
+        self.changed(pool);
     }
 
     fn edited(&mut self, _position: usize, pool: &Pool<'_>) {
-        let _ = self.populate(pool);
+        self.changed(pool);
+    }
+
+    fn settled(&mut self, pool: &Pool<'_>) {
+        if self.is_stale {
+            let _ = self.populate(pool);
+        }
     }
 
     fn weights(&self) -> Weights {
@@ -164,18 +187,19 @@ impl Claimant {
     }
 }
 
-/// The servers that have ever had a weight, in list order, with their quotas: the weights without their common divisor,
+/// The servers from a position on that have ever had a weight, in list order, with their quotas: the weights without their common divisor,
 /// halved until the largest has six bits.
-fn claimants(pool: &Pool<'_>) -> Vec<Claimant> {
-    let divisor = pool.iter().fold(0, |divisor, server| gcd(divisor, server.last_weight()));
-    let heaviest = pool.iter().map(|server| server.last_weight()).max().unwrap_or(0);
+fn claimants(pool: &Pool<'_>, from: usize) -> Vec<Claimant> {
+    let servers = || pool.iter().skip(from);
+    let divisor = servers().fold(0, |divisor, server| gcd(divisor, server.last_weight()));
+    let heaviest = servers().map(|server| server.last_weight()).max().unwrap_or(0);
     let bits = heaviest.checked_div(divisor).map_or(0, |weight| u32::BITS - weight.leading_zeros());
     let shift = bits.saturating_sub(QUOTA_BITS);
     let claimant = |(index, server): (u16, Candidate<'_>)| {
         let share = server.last_weight().checked_div(divisor).filter(|&share| share > 0)?;
         Some(Claimant::new(index, &server, pool.family(), (share >> shift).max(1)))
     };
-    (0..EMPTY).zip(pool.iter()).filter_map(claimant).collect()
+    (0..EMPTY).zip(servers()).filter_map(claimant).collect()
 }
 
 /// An address as one word, as a service of `family` sees it: an IPv4 service takes the first word, even of an IPv6
@@ -297,7 +321,7 @@ mod tests {
     #[test]
     fn servers_walk_the_known_permutations() {
         let abc = Abc::new(Maglev::new(), [1, 1, 1]);
-        let walks: Vec<_> = claimants(&abc.pool.pool()).iter().map(|c| (c.at, c.step, c.quota)).collect();
+        let walks: Vec<_> = claimants(&abc.pool.pool(), 0).iter().map(|c| (c.at, c.step, c.quota)).collect();
         assert_eq!(walks, [(1631, 3453, 1), (1231, 3544, 1), (3167, 700, 1)]);
     }
 
@@ -316,7 +340,7 @@ mod tests {
     #[test]
     fn large_weights_are_scaled_down() {
         let abc = Abc::new(Maglev::new(), [100, 1, 1]);
-        let quotas: Vec<_> = claimants(&abc.pool.pool()).iter().map(|c| c.quota).collect();
+        let quotas: Vec<_> = claimants(&abc.pool.pool(), 0).iter().map(|c| c.quota).collect();
         assert_eq!(quotas, [1, 1, 50]);
         let (all, count) = table([100, 1, 1]);
         assert_eq!((&all[..10], count), ("AAAAAAAAAA", [3935, 79, 79]));
@@ -325,7 +349,7 @@ mod tests {
     #[test]
     fn the_largest_weights_are_scaled_to_six_bits() {
         let abc = Abc::new(Maglev::new(), [0x7fff_ffff, 0x7fff_fffe, 1]);
-        let quotas: Vec<_> = claimants(&abc.pool.pool()).iter().map(|c| c.quota).collect();
+        let quotas: Vec<_> = claimants(&abc.pool.pool(), 0).iter().map(|c| c.quota).collect();
         assert_eq!(quotas, [1, 63, 63]);
     }
 
@@ -426,6 +450,33 @@ mod tests {
         mh.removed(7, &pool.pool());
         assert_eq!(mh.pick(&flow, &pool.pool()), None);
         assert_eq!(mh.start(&pool.pool(), Instant::ZERO), Err(PoolRefused));
+    }
+
+    #[test]
+    fn a_row_of_changes_leaves_the_table_that_each_of_them_would_have_left() {
+        let mut pool = many(PLACES - 1);
+        let [mut at_once, mut one_by_one] = [Maglev::new(), Maglev::new()];
+        at_once.start(&pool.pool(), Instant::ZERO).unwrap();
+        one_by_one.start(&pool.pool(), Instant::ZERO).unwrap();
+        let tell = |pool: &TestPool, each: &mut dyn FnMut(&mut Maglev, &Pool<'_>)| {
+            each(&mut at_once, &pool.pool());
+            each(&mut one_by_one, &pool.pool());
+            one_by_one.settled(&pool.pool());
+        };
+        let mut tell = tell;
+        let first = pool.pool().get(0).unwrap().id();
+        pool.set_weight(first, 5);
+        tell(&pool, &mut |mh, pool| mh.edited(0, pool));
+        // One finds room, and three do not.
+        for host in 1..=4 {
+            pool.add(ServerSpec::nat(SocketAddr::from(([10, 99, 0, host], 80))));
+            tell(&pool, &mut |mh, pool| mh.added(pool));
+        }
+        pool.remove(first);
+        tell(&pool, &mut |mh, pool| mh.removed(4, pool));
+        at_once.settled(&pool.pool());
+        assert!(pool.pool().len() > PLACES && at_once.members.contains(&first), "the last table that could be made");
+        assert_eq!((&at_once.members, &at_once.places), (&one_by_one.members, &one_by_one.places));
     }
 
     #[test]

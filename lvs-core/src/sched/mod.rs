@@ -119,6 +119,12 @@ pub trait Scheduler: Send + fmt::Debug {
         let _ = (position, pool);
     }
 
+    /// The changes that the hooks told of, one or a row of them, are made, and flows may come. What need not be done after
+    /// each of them belongs here.
+    fn settled(&mut self, pool: &Pool<'_>) {
+        let _ = pool;
+    }
+
     /// The next instant at which [`tick`](Scheduler::tick) wants to be called, if ever.
     ///
     /// Ask again after `start`, `pick` and `tick`. Calling `tick` early or late is harmless.

@@ -7,6 +7,8 @@
 //! round thus gives every server one flow.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::{NewFlow, Pool, PoolRefused, Scheduler, gcd, index_below};
 use crate::rng::Rng;
@@ -14,7 +16,7 @@ use crate::service::ServerId;
 use crate::time::Instant;
 
 /// `wrr`: every eligible server in turn, the heavier ones more often.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WeightedRoundRobin {
     /// The position that was picked last; `None` stands before the list.
     cursor: Option<usize>,
@@ -27,13 +29,14 @@ pub struct WeightedRoundRobin {
     step: u32,
     /// Draws where turns begin, if not at the head of the list.
     draws: Option<Rng>,
+    census: Census,
 }
 
 impl WeightedRoundRobin {
     /// A turn that has not begun.
     #[must_use]
     pub const fn new() -> Self {
-        Self { cursor: None, threshold: 0, highest: 0, step: 1, draws: None }
+        Self { cursor: None, threshold: 0, highest: 0, step: 1, draws: None, census: Census::new() }
     }
 
     /// The position that a turn begins after, where that is drawn; `None` is before the list.
@@ -41,16 +44,15 @@ impl WeightedRoundRobin {
         index_below(self.draws.as_mut()?.next_u64(), pool.len()).checked_sub(1)
     }
 
-    fn measure(&mut self, pool: &Pool<'_>) {
-        self.step = pool.iter().fold(0, |divisor, server| gcd(divisor, server.weight())).max(1);
-        let heaviest = pool.iter().map(|server| server.weight()).max().unwrap_or(0);
-        self.highest = heaviest.saturating_sub(self.step - 1);
+    fn measure(&mut self) {
+        self.step = self.census.divisor.max(1);
+        self.highest = self.census.heaviest().saturating_sub(self.step - 1);
     }
 
     /// The pool changed: back to the start of the list, with the threshold on the new ladder.
-    fn adapt(&mut self, pool: &Pool<'_>) {
+    fn adapt(&mut self) {
         self.cursor = None;
-        self.measure(pool);
+        self.measure();
         if self.threshold > self.highest || self.threshold == 0 {
             self.threshold = self.highest;
         } else if self.step > 1 {
@@ -124,7 +126,8 @@ impl Scheduler for WeightedRoundRobin {
 
     fn start(&mut self, pool: &Pool<'_>, _now: Instant) -> Result<(), PoolRefused> {
         self.cursor = None;
-        self.measure(pool);
+        self.census.take(pool);
+        self.measure();
         self.threshold = self.highest;
         Ok(())
     }
@@ -134,19 +137,113 @@ impl Scheduler for WeightedRoundRobin {
     }
 
     fn added(&mut self, pool: &Pool<'_>) {
-        self.adapt(pool);
+        self.census.added(pool);
+        self.adapt();
     }
 
-    fn removed(&mut self, _position: usize, pool: &Pool<'_>) {
-        self.adapt(pool);
+    fn removed(&mut self, position: usize, pool: &Pool<'_>) {
+        self.census.removed(position, pool);
+        self.adapt();
     }
 
-    fn edited(&mut self, _position: usize, pool: &Pool<'_>) {
-        self.adapt(pool);
+    fn edited(&mut self, position: usize, pool: &Pool<'_>) {
+        self.census.edited(position, pool);
+        self.adapt();
     }
 
     fn fork(&self) -> Option<Box<dyn Scheduler>> {
         Some(Box::new(self.clone()))
+    }
+}
+
+impl Default for WeightedRoundRobin {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The weights of a pool, counted, so that a change of one server is worked out without a look at the others. The threshold
+/// depends on every change on the way, so that none can be passed over.
+#[derive(Clone, Debug)]
+struct Census {
+    /// From the last server of the list to the first: a new one comes at the end.
+    weights: Vec<u32>,
+    /// How many servers have a weight.
+    counts: BTreeMap<u32, u32>,
+    /// The greatest common divisor of the weights.
+    divisor: u32,
+}
+
+impl Census {
+    const fn new() -> Self {
+        Self { weights: Vec::new(), counts: BTreeMap::new(), divisor: 0 }
+    }
+
+    fn take(&mut self, pool: &Pool<'_>) {
+        *self = Self::new();
+        for server in pool.iter() {
+            self.weights.push(server.weight());
+            self.count(server.weight());
+        }
+        self.weights.reverse();
+    }
+
+    fn added(&mut self, pool: &Pool<'_>) {
+        match pool.get(0).map(|server| server.weight()) {
+            Some(weight) if self.weights.len() + 1 == pool.len() => {
+                self.weights.push(weight);
+                self.count(weight);
+            }
+            _ => self.take(pool),
+        }
+    }
+
+    fn removed(&mut self, position: usize, pool: &Pool<'_>) {
+        match pool.len().checked_sub(position) {
+            Some(place) if self.weights.len() == pool.len() + 1 => {
+                let weight = self.weights.remove(place);
+                self.discount(weight);
+            }
+            _ => self.take(pool),
+        }
+    }
+
+    fn edited(&mut self, position: usize, pool: &Pool<'_>) {
+        let place = pool.len().wrapping_sub(position).wrapping_sub(1);
+        match (self.weights.get_mut(place), pool.get(position).map(|server| server.weight())) {
+            (Some(old), Some(new)) => {
+                let old = core::mem::replace(old, new);
+                self.count(new);
+                self.discount(old);
+            }
+            _ => self.take(pool),
+        }
+    }
+
+    fn heaviest(&self) -> u32 {
+        self.counts.last_key_value().map_or(0, |(&weight, _)| weight)
+    }
+
+    fn count(&mut self, weight: u32) {
+        *self.counts.entry(weight).or_insert(0) += 1;
+        self.divisor = gcd(self.divisor, weight);
+    }
+
+    /// One server less has this weight. If it was the last, the divisor of the others may be greater, not less.
+    fn discount(&mut self, weight: u32) {
+        let Some(count) = self.counts.get_mut(&weight) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        self.counts.remove(&weight);
+        let least = core::mem::take(&mut self.divisor);
+        for &weight in self.counts.keys() {
+            self.divisor = gcd(self.divisor, weight);
+            if self.divisor == least {
+                break;
+            }
+        }
     }
 }
 
@@ -158,7 +255,6 @@ mod tests {
     use crate::service::ServerSpec;
     use crate::testkit::TestPool;
     use core::net::SocketAddr;
-    use std::vec::Vec;
 
     fn wrr(weights: [u32; 3]) -> Abc {
         Abc::new(WeightedRoundRobin::new(), weights)

@@ -185,7 +185,7 @@ impl TestPool {
             self.servers.insert(spec, key, OWNER).expect("fewer than 2^32 servers")
         };
         self.list.insert(0, slot);
-        self.told(|scheduler, pool| scheduler.added(pool));
+        self.changed(|scheduler, pool| scheduler.added(pool));
         self.servers.id(slot)
     }
 
@@ -195,7 +195,7 @@ impl TestPool {
         let slot = self.list.remove(position);
         self.servers.retire(slot);
         self.trash.push(slot);
-        self.told(|scheduler, pool| scheduler.removed(position, pool));
+        self.changed(|scheduler, pool| scheduler.removed(position, pool));
         self.empty_trash();
     }
 
@@ -204,7 +204,7 @@ impl TestPool {
         let position = self.position(id);
         let address = self.spec(id).address;
         self.servers.edit(id.slot, ServerSpec { address, ..spec });
-        self.told(|scheduler, pool| scheduler.edited(position, pool));
+        self.changed(|scheduler, pool| scheduler.edited(position, pool));
     }
 
     /// Gives a server another weight.
@@ -273,6 +273,15 @@ impl TestPool {
     fn told<R>(&mut self, call: impl FnOnce(&mut dyn Scheduler, &Pool<'_>) -> R) -> Option<R> {
         let scheduler = self.scheduler.as_deref_mut()?;
         Some(call(scheduler, &Pool::new(&self.list, &self.servers, self.flags, self.family)))
+    }
+
+    /// Tells the scheduler of a change, and that it is the only one for now.
+    fn changed(&mut self, hook: impl FnOnce(&mut dyn Scheduler, &Pool<'_>)) {
+        let told = self.told(|scheduler, pool| {
+            hook(scheduler, pool);
+            scheduler.settled(pool);
+        });
+        let _ = told;
     }
 
     /// Lets go of the servers that nothing points to any more.
