@@ -112,8 +112,7 @@ pub(crate) fn correct(bytes: &mut [u8], parsed: &Parsed, own: &Correction, other
         correct_blocks(segment, other, &mut delta);
     }
     if checksum != Checksum::Partial {
-        let sum = be16(segment, transport::TCP_CHECKSUM);
-        put16(segment, transport::TCP_CHECKSUM, delta.apply(sum));
+        delta.mend(segment, transport::TCP_CHECKSUM);
     }
 }
 
@@ -164,23 +163,21 @@ pub(crate) fn splice(
     put16(bytes, field, u16::try_from(parsed.len - in_front).unwrap_or(u16::MAX));
     let word = |len: usize| Sum::word(u32::try_from(len).unwrap_or(u32::MAX));
     if parsed.tuple.family == Family::V4 {
-        let header = be16(bytes, ipv4::CHECKSUM);
-        put16(bytes, ipv4::CHECKSUM, Delta::replacing(word(old_len), word(parsed.len)).apply(header));
+        Delta::replacing(word(old_len), word(parsed.len)).mend(bytes, ipv4::CHECKSUM);
     }
     let at = parsed.transport + transport::TCP_CHECKSUM;
-    let old = be16(bytes, at);
-    let new = match checksum {
+    match checksum {
         // What stands there is the sum of the pseudo-header alone, its length included.
         Checksum::Partial => {
             let [old_len, len] = [old_len, parsed.len].map(|len| word(len - parsed.transport));
-            !Delta::replacing(old_len, len).apply(!old)
+            Delta::replacing(old_len, len).mend_sum(bytes, at);
         }
         Checksum::Unverified | Checksum::Verified => {
             put16(bytes, at, 0);
-            sum(bytes, parsed).checksum()
+            let checksum = sum(bytes, parsed).checksum();
+            put16(bytes, at, checksum);
         }
-    };
-    put16(bytes, at, new);
+    }
     true
 }
 

@@ -8,12 +8,11 @@ use super::hash::HashKey;
 use super::index::Index;
 use super::processor;
 use super::slab::Slab;
-use crate::addr::Family;
+use crate::addr::{Addr, Family};
 use crate::flow::Tuple;
 use crate::persist::TemplateKey;
 use crate::service::Method;
 use crate::time::Instant;
-use crate::wire::packet::Packet;
 use crate::wire::plain::Plain;
 
 #[derive(Debug)]
@@ -119,13 +118,14 @@ impl Table {
         }
     }
 
-    /// The side that a plain packet comes from, if a candidate is its connection, and certainly the first of all.
+    /// The side that a plain packet comes from, if a candidate is its connection, and certainly the first of all. `whole`
+    /// are the whole addresses of IPv6.
     #[inline(always)]
     pub(crate) fn side_of(
         &self,
         candidate: u32,
         (plain, family): (&Plain, Family),
-        packet: &Packet<'_>,
+        whole: impl FnOnce() -> (Addr, Addr),
         now: Instant,
     ) -> Option<Side> {
         let entry = self.slab.get(candidate);
@@ -133,7 +133,7 @@ impl Table {
             return None;
         }
         let is_v4 = matches!(family, Family::V4);
-        let (source, destination) = plain.addresses(family, if is_v4 { &[] } else { packet.bytes() });
+        let (source, destination) = if is_v4 { (Addr::UNSPECIFIED, Addr::UNSPECIFIED) } else { whole() };
         if entry.is_request(RequestKey::of_plain(plain, family)) {
             let is_request = is_v4 || entry.client() == source && entry.virtual_address() == destination;
             return is_request.then_some(Side::Client);

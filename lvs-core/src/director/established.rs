@@ -3,24 +3,23 @@
 //! Nothing here that the general way (`process`, `track`, `transmit`) would not do, only less to ask: a connection that is
 //! anything but plain, a packet that changes its state, a path that it does not fit through, are left to that, untouched.
 
-use super::decision::Outcome;
 use super::transmit::{translation_in, translation_out};
 use super::{Director, Gate, Settings};
 use crate::addr::Family;
-use crate::config::{Checksum, Hook, Meta};
+use crate::config::{Hook, Meta};
 use crate::conn::ConnId;
 use crate::conn::entry::{Entry, Flags, Side};
 use crate::conn::id::NONE;
 use crate::flow::Protocol;
 use crate::forward::nat::translate_plain;
-use crate::forward::{decrement_ttl, rewrite};
+use crate::forward::{decrement_ttl, tun};
 use crate::proto::{Input, tcp};
 use crate::service::Method;
 use crate::service::server::{Live, Servers};
+use crate::stats::Counters;
 use crate::time::Instant;
 use crate::verdict::{Direction, Forward, Verdict};
 use crate::wire::packet::Packet;
-use crate::wire::parse::parse;
 use crate::wire::plain::Plain;
 
 impl Director {
@@ -37,7 +36,8 @@ impl Director {
         (candidate, hash): (u32, u64),
         verdict: &mut Verdict,
     ) -> Result<u32, Option<(u32, Side)>> {
-        match self.flows.table.side_of(candidate, plain, packet, now) {
+        let whole = || plain.0.addresses(plain.1, packet.bytes());
+        match self.flows.table.side_of(candidate, plain, whole, now) {
             Some(side) => self.go_along(now, packet, meta, plain, (candidate, side), verdict),
             None => self.go_another_way(now, packet, meta, *plain.0, hash, verdict),
         }
@@ -70,17 +70,14 @@ impl Director {
         verdict: &mut Verdict,
     ) -> Result<u32, Option<(u32, Side)>> {
         let gone = match side {
-            Side::Client => match self.go_on(now, packet, meta, plain, (slot, Side::Client), verdict) {
-                Some(()) => Some(()),
-                None => self.go_on_unchanged(now, packet, meta, *plain.0, slot, verdict),
-            },
+            Side::Client => self.go_on(now, packet, meta, plain, (slot, Side::Client), verdict),
             Side::Server => self.go_on(now, packet, meta, plain, (slot, Side::Server), verdict),
         };
         gone.map_or(Err(Some((slot, side))), |()| Ok(slot))
     }
 
-    /// Takes a packet along its NAT connection; `None`, with nothing changed, if it is not to go straight. (The side is a
-    /// constant, like the family: each pair of them has code of its own.)
+    /// Takes a packet along; `None`, with nothing changed, if it is not to go straight. (The side is a constant, like the
+    /// family: each pair of them has code of its own.)
     #[inline(always)]
     fn go_on(
         &mut self,
@@ -95,14 +92,12 @@ impl Director {
             return None;
         }
         let entry = self.flows.table.slab.get_mut(slot);
-        if !entry.is_plain_nat() {
-            return None;
-        }
-        let input = match side {
-            Side::Client => Input::Client,
-            Side::Server => Input::Server,
+        let (input, is_plain) = match side {
+            Side::Client if entry.flags.contains(Flags::NO_OUTPUT) => (Input::ClientOnly, entry.is_plain()),
+            Side::Client => (Input::Client, entry.is_plain()),
+            Side::Server => (Input::Server, entry.is_plain_nat()),
         };
-        if !stays_as_it_is(entry, plain, input, &self.settings, &self.servers) {
+        if !is_plain || !stays_as_it_is(entry, plain, input, &self.settings, &self.servers) {
             return None;
         }
         let (live, server) = self.servers.live_and_id(entry.server)?;
@@ -112,22 +107,26 @@ impl Director {
         if side == Side::Client && (!fits(live, plain) || meta.hook != Hook::Local || self.daemons.is_master()) {
             return None;
         }
-        let to = match side {
-            Side::Client => translation_in(entry),
-            Side::Server => translation_out(entry),
+        let method = match side {
+            Side::Client => entry.method(),
+            Side::Server => Method::Nat,
         };
-        translate_plain(packet.bytes_mut(), (plain, family), &to, meta.checksum)?;
-        packet.truncate(plain.len.into());
-        entry.touch(now);
-        if side == Side::Client {
-            entry.in_packets = entry.in_packets.wrapping_add(1);
-        }
-        if let Some(counters) = self.flows.counters.get_mut(entry.server as usize) {
-            match side {
-                Side::Client => counters.count_in(plain.len.into()),
-                Side::Server => counters.count_out(plain.len.into()),
+        match (side, method) {
+            (Side::Client, Method::Nat) => {
+                translate_plain(packet.bytes_mut_if_any()?, (plain, family), &translation_in(entry), meta.checksum)?;
+                packet.truncate(plain.len.into());
             }
+            (Side::Server, _) => {
+                translate_plain(packet.bytes_mut_if_any()?, (plain, family), &translation_out(entry), meta.checksum)?;
+                packet.truncate(plain.len.into());
+            }
+            (Side::Client, Method::Dr) => {
+                packet.truncate(plain.len.into());
+                decrement_ttl(packet.bytes_mut(), family);
+            }
+            (Side::Client, Method::Tun) => return self.go_through_tunnel(now, packet, *plain, slot, verdict),
         }
+        account(now, plain, entry, side, self.flows.counters.get_mut(server.slot as usize));
         self.reasons.count_forwarded();
         *verdict = Verdict::Forward(Forward {
             next_hop: match side {
@@ -138,62 +137,61 @@ impl Director {
                 Side::Client => Direction::ToServer,
                 Side::Server => Direction::ToClient,
             },
-            method: Method::Nat,
+            method,
             connection: Some(ConnId { slot, generation: entry.generation }),
             server: Some(server),
         });
         Some(())
     }
 
-    /// The same for direct routing and tunnels, towards the server.
+    /// The same for a packet that goes to its server in a tunnel.
     #[inline(never)]
-    fn go_on_unchanged(
+    fn go_through_tunnel(
         &mut self,
         now: Instant,
         packet: &mut Packet<'_>,
-        meta: Meta,
         plain: Plain,
         slot: u32,
         verdict: &mut Verdict,
     ) -> Option<()> {
         let entry = self.flows.table.slab.get(slot);
-        let is_taken = self.gate(plain.family) == Gate::OPEN && meta.hook == Hook::Local && !self.daemons.is_master();
-        if !is_taken || !entry.is_plain() {
-            return None;
-        }
         let (live, server) = self.servers.live_and_id(entry.server)?;
-        let half_seen = entry.flags.contains(Flags::NO_OUTPUT);
-        let input = if half_seen { Input::ClientOnly } else { Input::Client };
-        let stays = stays_as_it_is(entry, &plain, input, &self.settings, &self.servers);
-        if !live.is_plain() || !stays || !fits(live, &plain) {
+        let (next_hop, bytes) = (live.address, packet.bytes());
+        let inner = tun::Inner::of_plain(&plain, plain.family, bytes);
+        let hash = || self.flows.table.hash_plain((&plain, plain.family), bytes);
+        let (outer, mtu) = self.outer(entry, live.mtu, hash).ok()?;
+        if plain.len > mtu || tun::obstacle(packet, &inner, &outer).is_some() {
             return None;
         }
-        let (method, next_hop) = (entry.method(), live.address);
-        match method {
-            Method::Nat => return None,
-            Method::Dr => {
-                packet.truncate(plain.len.into());
-                decrement_ttl(packet.bytes_mut(), plain.family);
-            }
-            Method::Tun => {
-                let parsed = parse(packet.bytes(), false).ok()?;
-                let Outcome::Send(plan) = self.plan_tun(entry, &parsed, live.mtu) else { return None };
-                rewrite(packet, &parsed, &plan, Checksum::Verified).ok()?;
-                self.identification = self.identification.wrapping_add(1);
-                self.way_was_met(server.slot);
-            }
-        }
+        packet.truncate(inner.len);
+        tun::encapsulate(packet, &inner, &outer);
+        self.identification = self.identification.wrapping_add(1);
+        self.way_was_met(server.slot);
         let entry = self.flows.table.slab.get_mut(slot);
-        entry.touch(now);
-        entry.in_packets = entry.in_packets.wrapping_add(1);
-        let connection = Some(ConnId { slot, generation: entry.generation });
-        if let Some(counters) = self.flows.counters_mut(server.slot) {
-            counters.count_in(plain.len.into());
-        }
+        account(now, &plain, entry, Side::Client, self.flows.counters.get_mut(server.slot as usize));
         self.reasons.count_forwarded();
-        let direction = Direction::ToServer;
-        *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server: Some(server) });
+        *verdict = Verdict::Forward(Forward {
+            next_hop,
+            direction: Direction::ToServer,
+            method: Method::Tun,
+            connection: Some(ConnId { slot, generation: entry.generation }),
+            server: Some(server),
+        });
         Some(())
+    }
+}
+
+/// A packet has gone along its connection: time and counts.
+#[inline(always)]
+fn account(now: Instant, plain: &Plain, entry: &mut Entry, side: Side, counters: Option<&mut Counters>) {
+    entry.touch(now);
+    if side == Side::Client {
+        entry.in_packets = entry.in_packets.wrapping_add(1);
+    }
+    match (counters, side) {
+        (Some(counters), Side::Client) => counters.count_in(plain.len.into()),
+        (Some(counters), Side::Server) => counters.count_out(plain.len.into()),
+        (None, _) => {}
     }
 }
 

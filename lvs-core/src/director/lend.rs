@@ -59,7 +59,7 @@ impl Director {
 
     /// The same for a packet that nobody has looked at.
     pub(crate) fn subjects_of(&self, now: Instant, packet: &Packet<'_>, meta: Meta) -> [Option<u32>; 2] {
-        let glance = self.glance(packet, meta);
+        let glance = self.look_at_one(packet, meta);
         self.subjects(packet, Arrival { now, meta, glance: &glance })
     }
 
@@ -235,11 +235,6 @@ impl Director {
         let first = (u64::from(shard) + 1) * (1 << 16) / (u64::from(shards) + 1);
         director.identification = u16::try_from(first).unwrap_or(0);
         Ok(director)
-    }
-
-    /// The first look at a packet.
-    pub(crate) fn look_at_one(&self, packet: &Packet<'_>, meta: Meta) -> Glance {
-        self.glance(packet, meta).with_candidate(self)
     }
 
     /// Puts up the copy of a connection; `None` if there is no room for it.

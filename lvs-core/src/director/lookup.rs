@@ -2,8 +2,12 @@
 
 use super::Director;
 use super::process::BURST;
+use crate::addr::Family;
+use crate::conn::id::NONE;
+use crate::flow::Tuple;
 use crate::testkit::lookup::LookupKey;
 use crate::time::Instant;
+use crate::wire::plain::Plain;
 
 impl Director {
     /// How many of the flows have a connection: the same three passes over each burst as for packets.
@@ -11,18 +15,29 @@ impl Director {
         let table = &self.flows.table;
         let mut found = 0;
         for keys in keys.chunks(BURST) {
-            let mut hashes = [0; BURST];
-            for (hash, key) in hashes.iter_mut().zip(keys) {
+            let mut looks = [(0, NONE); BURST];
+            for ((hash, _), key) in looks.iter_mut().zip(keys) {
                 *hash = table.hash(&key.0);
                 table.prefetch_index(*hash);
             }
-            for (hash, key) in hashes.iter().zip(keys) {
-                let _ = table.prefetch_entry(*hash, key.0.family);
+            for ((hash, candidate), key) in looks.iter_mut().zip(keys) {
+                *candidate = table.prefetch_entry(*hash, key.0.family).unwrap_or(NONE);
             }
-            for (hash, key) in hashes.iter().zip(keys) {
-                found += usize::from(table.find(*hash, &key.0, now).is_some());
+            for (&(hash, candidate), key) in looks.iter().zip(keys) {
+                found += usize::from(candidate != NONE && self.is_known(candidate, hash, &key.0, now));
             }
         }
         found
+    }
+
+    /// Whether a flow has a connection, of which the first candidate is known.
+    #[inline]
+    fn is_known(&self, candidate: u32, hash: u64, tuple: &Tuple, now: Instant) -> bool {
+        let (table, whole) = (&self.flows.table, || (tuple.source, tuple.destination));
+        let at_once = Plain::of_flow(tuple).and_then(|plain| match tuple.family {
+            Family::V4 => table.side_of(candidate, (&plain, Family::V4), whole, now),
+            Family::V6 => table.side_of(candidate, (&plain, Family::V6), whole, now),
+        });
+        at_once.is_some() || table.find(hash, tuple, now).is_some()
     }
 }

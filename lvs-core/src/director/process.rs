@@ -167,7 +167,7 @@ impl Director {
     /// The same of IPv6, or of anything that is not plain.
     #[inline(never)]
     fn process_other(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
-        let glance = self.glance(packet, meta).with_candidate(self);
+        let glance = self.look_at_one(packet, meta);
         self.conclude(now, packet, meta, &glance, verdict);
     }
 
@@ -216,7 +216,7 @@ impl Director {
         let chunks = packets.chunks_mut(BURST).zip(metas.chunks(BURST)).zip(verdicts.chunks_mut(BURST));
         for ((packets, metas), verdicts) in chunks {
             for ((glance, packet), meta) in glances.iter_mut().zip(packets.iter()).zip(metas) {
-                *glance = self.glance(packet, *meta);
+                self.look(packet, *meta, glance);
                 if glance.plain.is_some() {
                     self.flows.table.prefetch_index(glance.hash);
                 }
@@ -243,17 +243,41 @@ impl Director {
         count
     }
 
-    /// The first look at a packet.
+    /// The first look at a packet. (Each family writes the answer itself: what is put together first and then moved has to
+    /// wait until it is in memory.)
     #[inline(always)]
-    pub(crate) fn glance(&self, packet: &Packet<'_>, meta: Meta) -> Glance {
-        let bytes = packet.bytes();
-        match Plain::of(bytes, meta.checksum == Checksum::Unverified) {
-            Some(plain) => {
-                let hash = self.flows.table.hash_plain((&plain, plain.family), bytes);
-                Glance { hash, plain: Some(plain), candidate: NONE }
-            }
-            None => Glance::NONE,
+    pub(super) fn look(&self, packet: &Packet<'_>, meta: Meta, glance: &mut Glance) {
+        let (bytes, verify) = (packet.bytes(), meta.checksum == Checksum::Unverified);
+        match Plain::family_of(bytes) {
+            Some(Family::V4) => match Plain::of_v4(bytes, verify) {
+                Some(plain) => {
+                    let hash = self.flows.table.hash_plain((&plain, Family::V4), bytes);
+                    *glance = Glance { hash, plain: Some(plain), candidate: NONE };
+                }
+                None => glance.plain = None,
+            },
+            Some(Family::V6) => self.look_at_v6(bytes, glance),
+            None => glance.plain = None,
         }
+    }
+
+    #[inline(never)]
+    fn look_at_v6(&self, bytes: &[u8], glance: &mut Glance) {
+        match Plain::of_v6(bytes) {
+            Some(plain) => {
+                let hash = self.flows.table.hash_plain((&plain, Family::V6), bytes);
+                *glance = Glance { hash, plain: Some(plain), candidate: NONE };
+            }
+            None => glance.plain = None,
+        }
+    }
+
+    /// The same of one packet alone, with what the table first comes upon.
+    #[inline]
+    pub(crate) fn look_at_one(&self, packet: &Packet<'_>, meta: Meta) -> Glance {
+        let mut glance = Glance::NONE;
+        self.look(packet, meta, &mut glance);
+        glance.with_candidate(self)
     }
 
     /// Takes a packet along its connection, if that simply goes on as it was; the connection. Else nothing has changed.

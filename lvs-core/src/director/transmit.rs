@@ -23,6 +23,7 @@ use crate::verdict::{Direction, DropReason, Forward, PassReason, ReplyReason, Ve
 use crate::wire::icmp::{self, IcmpError};
 use crate::wire::packet::Packet;
 use crate::wire::parse::Parsed;
+use crate::wire::{ipv4, ipv6};
 
 /// Methods by their numbers. Of a connection without a server any can be there.
 const NAT: u16 = 0;
@@ -169,7 +170,13 @@ impl Director {
         match entry.method() {
             Method::Nat => self.within_mtu(parsed, live.mtu, Plan::Nat(translation_in(entry))),
             Method::Dr => self.within_mtu(parsed, live.mtu, Plan::Dr),
-            Method::Tun => self.plan_tun(entry, parsed, live.mtu),
+            Method::Tun => match self.outer(entry, live.mtu, || self.flows.table.hash(&parsed.tuple)) {
+                Err(reason) => Outcome::Refuse(Refusal::Drop(reason)),
+                Ok((outer, _)) if parsed.tuple.family == Family::V4 && !outer.copy_dont_fragment => {
+                    Outcome::Send(Plan::Tun(outer))
+                }
+                Ok((outer, mtu)) => self.within_mtu(parsed, mtu, Plan::Tun(outer)),
+            },
         }
     }
 
@@ -185,47 +192,38 @@ impl Director {
         Outcome::Send(plan)
     }
 
-    #[inline(never)]
-    pub(super) fn plan_tun(&self, entry: &Entry, parsed: &Parsed, mtu: u16) -> Outcome {
-        const SMALLEST_V4: u16 = 68;
-        const SMALLEST_V6: u16 = 1280;
+    /// What a packet to a server is to be wrapped in, and how long it may be inside that. `hash` is that of its flow.
+    #[inline]
+    pub(super) fn outer(
+        &self,
+        entry: &Entry,
+        mtu: u16,
+        hash: impl FnOnce() -> u64,
+    ) -> Result<(tun::Outer, u16), DropReason> {
         let family = entry.server_family();
         let server = self.servers.get(entry.server);
         let tunnel = server.spec.tunnel;
-        let overhead = u16::try_from(tun::overhead(family, tunnel)).unwrap_or(u16::MAX);
-        let inner_mtu = mtu.saturating_sub(overhead);
+        let inner_mtu = mtu.saturating_sub(tun::overhead(family, tunnel));
         let smallest = match family {
-            Family::V4 => SMALLEST_V4,
-            Family::V6 => SMALLEST_V6,
+            Family::V4 => ipv4::SMALLEST_MTU,
+            Family::V6 => ipv6::SMALLEST_MTU,
         };
         if server.tunnel_source == Addr::UNSPECIFIED {
-            return Outcome::Refuse(Refusal::Drop(DropReason::NoTunnelSource));
+            return Err(DropReason::NoTunnelSource);
         }
         if inner_mtu < smallest {
-            return Outcome::Refuse(Refusal::Drop(DropReason::TunnelMtu));
+            return Err(DropReason::TunnelMtu);
         }
-        let discovers = self.settings.tunables.pmtu_disc != 0;
-        let plan = Plan::Tun(tun::Outer {
+        let outer = tun::Outer {
             family,
             source: server.tunnel_source,
             destination: entry.server_address(),
             tunnel,
-            copy_dont_fragment: discovers,
+            copy_dont_fragment: self.settings.tunables.pmtu_disc != 0,
             identification: self.identification,
-            source_port: if tunnel == Tunnel::Ipip { 0 } else { self.gue_port(parsed) },
-        });
-        if parsed.tuple.family == Family::V4 && !discovers {
-            return Outcome::Send(plan);
-        }
-        self.within_mtu(parsed, inner_mtu, plan)
-    }
-
-    /// The UDP source port of a flow's GUE packets: a local port as the kernel chooses them, one for each flow.
-    fn gue_port(&self, parsed: &Parsed) -> u16 {
-        const FIRST: u64 = 32768;
-        const COUNT: u64 = 60999 - FIRST;
-        let hash = self.flows.table.hash(&parsed.tuple) >> 32;
-        u16::try_from(FIRST + ((hash * COUNT) >> 32)).unwrap_or(u16::MAX)
+            source_port: if tunnel == Tunnel::Ipip { 0 } else { gue_port(hash()) },
+        };
+        Ok((outer, inner_mtu))
     }
 
     /// Carries out what was found for a packet of the client.
@@ -482,6 +480,13 @@ pub(super) fn translation_out(entry: &Entry) -> Translation {
         transport_delta: entry.transport_delta.reversed(),
         decrement_ttl: false,
     }
+}
+
+/// The UDP source port of a flow's GUE packets: a local port as the kernel chooses them, one for each flow.
+fn gue_port(hash: u64) -> u16 {
+    const FIRST: u64 = 32768;
+    const COUNT: u64 = 60999 - FIRST;
+    u16::try_from(FIRST + (((hash >> 32) * COUNT) >> 32)).unwrap_or(u16::MAX)
 }
 
 /// The flags of a new connection to a server.

@@ -33,7 +33,7 @@ pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, plan: &Plan) -> Opt
         Plan::AsIs | Plan::Dr => None,
         Plan::Nat(_) if parsed.shape == Shape::Whole => None,
         Plan::Nat(to) => nat::obstacle(packet.bytes(), parsed, to),
-        Plan::Tun(outer) => tun::obstacle(packet, parsed, outer),
+        Plan::Tun(outer) => tun::obstacle(packet, &parsed.into(), outer),
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn rewrite(
         Plan::AsIs => {}
         Plan::Nat(translation) => nat::translate(packet.bytes_mut(), parsed, translation, checksum),
         Plan::Dr => decrement_ttl(packet.bytes_mut(), parsed.tuple.family),
-        Plan::Tun(outer) => tun::encapsulate(packet, parsed, outer),
+        Plan::Tun(outer) => tun::encapsulate(packet, &parsed.into(), outer),
     }
     Ok(())
 }

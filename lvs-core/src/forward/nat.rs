@@ -28,7 +28,7 @@ pub(crate) struct Translation {
 }
 
 /// Taking one off the TTL takes 0x0100 off the sum of the IPv4 header.
-const TTL_DELTA: Delta = Delta(!0x0100);
+const TTL_DELTA: Delta = Delta::without(0x0100);
 
 /// Why a packet that is not [whole](Shape::Whole) cannot be translated, if so.
 #[cold]
@@ -89,8 +89,7 @@ pub(crate) fn translate_address(bytes: &mut [u8], family: Family, to: &Translati
                 header[ipv4::TTL] = header[ipv4::TTL].wrapping_sub(1);
                 delta = delta.plus(TTL_DELTA);
             }
-            let checksum = delta.apply(be16(header, ipv4::CHECKSUM));
-            put16(header, ipv4::CHECKSUM, checksum);
+            delta.mend(header, ipv4::CHECKSUM);
         }
         Family::V6 => {
             let at = match to.direction {
@@ -157,24 +156,24 @@ fn translate_tcp(header: &mut [u8; transport::TCP_MIN_LEN], to: &Translation, ch
 /// `None`, with nothing changed, for a datagram without a checksum, or whose checksum is left to the network card.
 #[inline(always)]
 fn translate_udp(header: &mut [u8; transport::UDP_LEN], to: &Translation, checksum: Checksum) -> Option<()> {
-    let old = be16(header, transport::UDP_CHECKSUM);
-    if old == 0 || checksum == Checksum::Partial {
+    if be16(header, transport::UDP_CHECKSUM) == 0 || checksum == Checksum::Partial {
         return None;
     }
     put16(header, port_at(to.direction), to.port);
-    put16(header, transport::UDP_CHECKSUM, shown(to.transport_delta.apply(old)));
+    to.transport_delta.mend(header, transport::UDP_CHECKSUM);
+    if be16(header, transport::UDP_CHECKSUM) == 0 {
+        put16(header, transport::UDP_CHECKSUM, shown(0));
+    }
     Some(())
 }
 
 /// A checksum by the difference; of one left to the network card only the pseudo-header is there to be changed.
 #[inline]
 fn update(segment: &mut [u8], at: usize, to: &Translation, checksum: Checksum) {
-    let old = be16(segment, at);
-    let new = match checksum {
-        Checksum::Partial => !to.address_delta.apply(!old),
-        Checksum::Unverified | Checksum::Verified => to.transport_delta.apply(old),
-    };
-    put16(segment, at, new);
+    match checksum {
+        Checksum::Partial => to.address_delta.mend_sum(segment, at),
+        Checksum::Unverified | Checksum::Verified => to.transport_delta.mend(segment, at),
+    }
 }
 
 /// The checksum of a datagram that has none, or whose checksum is left to the network card.

@@ -9,7 +9,8 @@ use crate::verdict::DropReason;
 use crate::wire::checksum::{Sum, pseudo_tail};
 use crate::wire::packet::Packet;
 use crate::wire::parse::Parsed;
-use crate::wire::{ipv4, ipv6, put16};
+use crate::wire::plain::Plain;
+use crate::wire::{be16, ipv4, ipv6, put16};
 
 /// What a packet is wrapped in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +28,51 @@ pub(crate) struct Outer {
     pub(crate) source_port: u16,
 }
 
+/// What a tunnel asks of the packet inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inner {
+    pub(crate) family: Family,
+    /// Bytes of the IP packet.
+    pub(crate) len: usize,
+    /// Type of service, or traffic class.
+    pub(crate) tos: u8,
+    pub(crate) ttl: u8,
+    pub(crate) dont_fragment: bool,
+}
+
+impl From<&Parsed> for Inner {
+    #[inline]
+    fn from(parsed: &Parsed) -> Self {
+        let Parsed { len, tos, ttl, dont_fragment, .. } = *parsed;
+        Self { family: parsed.tuple.family, len, tos, ttl, dont_fragment }
+    }
+}
+
+impl Inner {
+    /// Of a plain packet.
+    #[inline(always)]
+    pub(crate) fn of_plain(plain: &Plain, family: Family, bytes: &[u8]) -> Self {
+        let first = be16(bytes, 0);
+        let (tos, dont_fragment) = match family {
+            Family::V4 => (first, be16(bytes, ipv4::FRAGMENT) & ipv4::DONT_FRAGMENT != 0),
+            Family::V6 => (first >> 4, false),
+        };
+        Self { family, len: plain.len.into(), tos: tos.to_be_bytes()[1], ttl: plain.ttl, dont_fragment }
+    }
+}
+
 const IPIP: u8 = 4;
 const IPV6: u8 = 41;
 const UDP: u8 = 17;
 const GRE: u8 = 47;
-const UDP_LEN: usize = 8;
-const GUE_LEN: usize = 4;
-const GRE_LEN: usize = 4;
-const GRE_CHECKSUM_LEN: usize = 4;
+const UDP_LEN: u16 = 8;
+const GUE_LEN: u16 = 4;
+const GRE_LEN: u16 = 4;
+const GRE_CHECKSUM_LEN: u16 = 4;
 const GRE_CHECKSUM_PRESENT: u16 = 0x8000;
 
 /// Bytes that a tunnel puts between the outer IP header and the packet.
-const fn inner_overhead(tunnel: Tunnel) -> usize {
+const fn inner_overhead(tunnel: Tunnel) -> u16 {
     match tunnel {
         Tunnel::Ipip => 0,
         Tunnel::Gue { .. } => UDP_LEN + GUE_LEN,
@@ -55,15 +89,18 @@ const fn ip_len(family: Family) -> usize {
 }
 
 /// Bytes that a tunnel puts in front of a packet.
-pub(crate) const fn overhead(family: Family, tunnel: Tunnel) -> usize {
-    ip_len(family) + inner_overhead(tunnel)
+pub(crate) const fn overhead(family: Family, tunnel: Tunnel) -> u16 {
+    (match family {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    }) + inner_overhead(tunnel)
 }
 
 /// Why a packet cannot be wrapped up, if so.
-#[inline(never)]
-pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, outer: &Outer) -> Option<DropReason> {
-    let front = overhead(outer.family, outer.tunnel);
-    if parsed.len + front > usize::from(u16::MAX) {
+#[inline]
+pub(crate) fn obstacle(packet: &Packet<'_>, inner: &Inner, outer: &Outer) -> Option<DropReason> {
+    let front = usize::from(overhead(outer.family, outer.tunnel));
+    if inner.len + front > usize::from(u16::MAX) {
         Some(DropReason::TooLong)
     } else if packet.headroom() < front {
         Some(DropReason::NoHeadroom)
@@ -73,14 +110,14 @@ pub(crate) fn obstacle(packet: &Packet<'_>, parsed: &Parsed, outer: &Outer) -> O
 }
 
 /// Wraps a packet up, in the room in front of it.
-#[inline(never)]
-pub(crate) fn encapsulate(packet: &mut Packet<'_>, parsed: &Parsed, outer: &Outer) {
-    let front = overhead(outer.family, outer.tunnel);
-    let total = u16::try_from(parsed.len + front).unwrap_or(u16::MAX);
-    super::decrement_ttl(packet.bytes_mut(), parsed.tuple.family);
+#[inline]
+pub(crate) fn encapsulate(packet: &mut Packet<'_>, inner: &Inner, outer: &Outer) {
+    let front = usize::from(overhead(outer.family, outer.tunnel));
+    let total = u16::try_from(inner.len + front).unwrap_or(u16::MAX);
+    super::decrement_ttl(packet.bytes_mut(), inner.family);
     packet.grow_front(front);
     let bytes = packet.bytes_mut();
-    let inner_protocol = match parsed.tuple.family {
+    let inner_protocol = match inner.family {
         Family::V4 => IPIP,
         Family::V6 => IPV6,
     };
@@ -91,18 +128,19 @@ pub(crate) fn encapsulate(packet: &mut Packet<'_>, parsed: &Parsed, outer: &Oute
             UDP
         }
         Tunnel::Gre { checksum } => {
-            write_gre(&mut bytes[ip_len(outer.family)..], parsed.tuple.family, checksum);
+            write_gre(&mut bytes[ip_len(outer.family)..], inner.family, checksum);
             GRE
         }
     };
-    write_ip(bytes, parsed, outer, protocol, total);
+    write_ip(bytes, inner, outer, protocol, total);
 }
 
-fn write_ip(bytes: &mut [u8], parsed: &Parsed, outer: &Outer, protocol: u8, total: u16) {
-    let (tos, ttl) = (outer_tos(parsed.tos), parsed.ttl.wrapping_sub(1));
+#[inline]
+fn write_ip(bytes: &mut [u8], inner: &Inner, outer: &Outer, protocol: u8, total: u16) {
+    let (tos, ttl) = (outer_tos(inner.tos), inner.ttl.wrapping_sub(1));
     match outer.family {
         Family::V4 => {
-            let dont_fragment = outer.copy_dont_fragment && parsed.dont_fragment;
+            let dont_fragment = outer.copy_dont_fragment && inner.dont_fragment;
             ipv4::Header {
                 tos,
                 total_length: total,
@@ -133,6 +171,7 @@ const fn outer_tos(tos: u8) -> u8 {
 }
 
 /// UDP and GUE headers; `bytes` begin with them and end with the packet.
+#[inline(never)]
 fn write_gue(bytes: &mut [u8], outer: &Outer, inner_protocol: u8, port: u16, checksum: GueChecksum) {
     let len = bytes.len();
     put16(bytes, 0, outer.source_port);
@@ -151,6 +190,7 @@ fn write_gue(bytes: &mut [u8], outer: &Outer, inner_protocol: u8, port: u16, che
 }
 
 /// The GRE header; `bytes` begin with it and end with the packet.
+#[inline(never)]
 fn write_gre(bytes: &mut [u8], inner: Family, checksum: bool) {
     put16(bytes, 0, if checksum { GRE_CHECKSUM_PRESENT } else { 0 });
     put16(

@@ -64,14 +64,22 @@ const fn low16(word: u64) -> u16 {
 }
 
 /// The change that replacing some words makes to a sum: what a flow's rewriting adds, computed once.
+///
+/// Kept as the bytes of a word lie in a packet, whatever that means to the processor: sums do not depend on it (RFC 1071
+/// section 2), and nothing has to be turned round for each packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Delta(pub(crate) u16);
+pub(crate) struct Delta(u16);
 
 impl Delta {
     /// Replaces `old` words by `new` ones.
     #[inline]
     pub(crate) const fn replacing(old: Sum, new: Sum) -> Self {
-        Self(Sum((!old.fold() as u64) + new.0).fold())
+        Self(Sum((!old.fold() as u64) + new.0).fold().to_be())
+    }
+
+    /// Takes a word off.
+    pub(crate) const fn without(word: u16) -> Self {
+        Self((!word).to_be())
     }
 
     /// The change back.
@@ -80,17 +88,27 @@ impl Delta {
         Self(!self.0)
     }
 
-    /// A checksum after the change (RFC 1624, equation 3). Errors in it stay errors.
-    #[inline]
-    pub(crate) const fn apply(self, checksum: u16) -> u16 {
-        // Three words at most: one carry, and none after it.
-        let sum = !checksum as u32 + self.0 as u32;
-        !low16((sum + (sum >> 16)) as u64)
+    /// Changes the checksum at an offset (RFC 1624, equation 3). Errors in it stay errors. Outside of the packet it does
+    /// nothing.
+    #[inline(always)]
+    pub(crate) fn mend(self, bytes: &mut [u8], at: usize) {
+        if let Some(field) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            let sum = Self(!u16::from_ne_bytes(*field)).plus(self);
+            *field = (!sum.0).to_ne_bytes();
+        }
+    }
+
+    /// The same of a sum that is no checksum yet: that of a pseudo-header.
+    pub(crate) fn mend_sum(self, bytes: &mut [u8], at: usize) {
+        if let Some(field) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+            *field = Self(u16::from_ne_bytes(*field)).plus(self).0.to_ne_bytes();
+        }
     }
 
     /// Both changes.
     #[inline]
     pub(crate) const fn plus(self, other: Self) -> Self {
+        // Three words at most: one carry, and none after it.
         let sum = self.0 as u32 + other.0 as u32;
         Self(low16((sum + (sum >> 16)) as u64))
     }
@@ -124,8 +142,9 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_1624_comes_out_as_zero() {
-        let delta = Delta::replacing(Sum::word(0x5555), Sum::word(0x3285));
-        assert_eq!(delta.apply(0xdd2f), 0x0000);
+        let mut header = [0xdd, 0x2f];
+        Delta::replacing(Sum::word(0x5555), Sum::word(0x3285)).mend(&mut header, 0);
+        assert_eq!(header, [0, 0]);
     }
 
     proptest! {
@@ -142,8 +161,16 @@ mod tests {
             let old = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
             let delta = Delta::replacing(Sum::word(old), Sum::word(new));
             bytes[at..at + 4].copy_from_slice(&new.to_be_bytes());
-            prop_assert_eq!(delta.apply(before), naive(&bytes));
-            prop_assert_eq!(delta.reversed().apply(naive(&bytes)), before);
+            let mut field = before.to_be_bytes();
+            delta.mend(&mut field, 0);
+            prop_assert_eq!(field, naive(&bytes).to_be_bytes());
+            delta.reversed().mend(&mut field, 0);
+            prop_assert_eq!(field, before.to_be_bytes());
+            let mut sum = (!before).to_be_bytes();
+            delta.mend_sum(&mut sum, 0);
+            prop_assert_eq!(sum, (!naive(&bytes)).to_be_bytes());
+            delta.mend(&mut sum, 1);
+            prop_assert_eq!(sum, (!naive(&bytes)).to_be_bytes());
         }
     }
 }

@@ -4,6 +4,8 @@ use super::checksum::Sum;
 use super::{be16, put16};
 
 pub(crate) const MIN_LEN: usize = 20;
+/// The smallest MTU that a link may have (RFC 791 section 3.2).
+pub(crate) const SMALLEST_MTU: u16 = 68;
 pub(crate) const TOS: usize = 1;
 pub(crate) const TOTAL_LENGTH: usize = 2;
 pub(crate) const IDENTIFICATION: usize = 4;
@@ -63,19 +65,23 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(crate) fn write(&self, out: &mut [u8]) {
         let Some(out) = out.first_chunk_mut::<MIN_LEN>() else { return };
-        *out = [0; MIN_LEN];
-        out[0] = 0x45;
-        out[TOS] = self.tos;
-        put16(out, TOTAL_LENGTH, self.total_length);
-        put16(out, 4, self.identification);
-        put16(out, FRAGMENT, if self.dont_fragment { DONT_FRAGMENT } else { 0 });
-        out[TTL] = self.ttl;
-        out[PROTOCOL] = self.protocol;
-        out[SOURCE..SOURCE + 4].copy_from_slice(&self.source);
-        out[DESTINATION..DESTINATION + 4].copy_from_slice(&self.destination);
-        refresh_checksum(out, MIN_LEN);
+        let (length, identification) = (u32::from(self.total_length), u32::from(self.identification));
+        let fragment = if self.dont_fragment { u32::from(DONT_FRAGMENT) } else { 0 };
+        let mut words = [
+            0x4500_0000 | u32::from(self.tos) << 16 | length,
+            identification << 16 | fragment,
+            u32::from(self.ttl) << 24 | u32::from(self.protocol) << 16,
+            u32::from_be_bytes(self.source),
+            u32::from_be_bytes(self.destination),
+        ];
+        let sum = words.iter().fold(Sum::default(), |sum, &word| sum.plus(Sum::word(word)));
+        words[CHECKSUM / 4] |= u32::from(sum.checksum());
+        for (field, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *field = word.to_be_bytes();
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use super::put16;
 
 pub(crate) const LEN: usize = 40;
+/// The smallest MTU that a link may have (RFC 8200 section 5).
+pub(crate) const SMALLEST_MTU: u16 = 1280;
 pub(crate) const PAYLOAD_LENGTH: usize = 4;
 pub(crate) const NEXT_HEADER: usize = 6;
 pub(crate) const HOP_LIMIT: usize = 7;

@@ -52,8 +52,13 @@ impl<'a> Packet<'a> {
 
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        let Some(rest) = self.buffer.get_mut(self.offset..) else { return &mut [] };
-        rest.get_mut(..self.len).unwrap_or_default()
+        self.bytes_mut_if_any().unwrap_or_default()
+    }
+
+    /// The same; always there, which a compiler cannot know.
+    #[inline(always)]
+    pub(crate) fn bytes_mut_if_any(&mut self) -> Option<&mut [u8]> {
+        self.buffer.get_mut(self.offset..)?.get_mut(..self.len)
     }
 
     /// Where the packet begins in the buffer. Tunnels and ICMP errors move it.

@@ -39,8 +39,8 @@ impl Plain {
     }
 
     /// Reads a packet, if it is a plain one. `verify` asks for the IPv4 header checksum to be right.
-    #[inline(always)]
-    pub(crate) fn of(bytes: &[u8], verify: bool) -> Option<Self> {
+    #[cfg(test)]
+    fn of(bytes: &[u8], verify: bool) -> Option<Self> {
         match Self::family_of(bytes)? {
             Family::V4 => Self::of_v4(bytes, verify),
             Family::V6 => Self::of_v6(bytes),
@@ -74,7 +74,7 @@ impl Plain {
         Some(Self { ends, ports, len, family: Family::V4, protocol, ttl: header[ipv4::TTL], tcp_flags })
     }
 
-    #[inline(never)]
+    #[inline]
     pub(crate) fn of_v6(bytes: &[u8]) -> Option<Self> {
         let header: &[u8; ipv6::LEN + transport::UDP_LEN] = bytes.first_chunk()?;
         let protocol = header[ipv6::NEXT_HEADER];
@@ -118,6 +118,16 @@ impl Plain {
             }
             Family::V6 => addresses(bytes),
         }
+    }
+
+    /// Of a flow, as far as searching for it goes; nothing if its source port is 0.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn of_flow(tuple: &Tuple) -> Option<Self> {
+        let ends = u64::from(tuple.source.last()) | u64::from(tuple.destination.last()) << 32;
+        let ports = u32::from(tuple.source_port) | u32::from(tuple.destination_port) << 16;
+        let (family, protocol) = (tuple.family, tuple.protocol);
+        let plain = Self { ends, ports, len: 0, family, protocol, ttl: 0, tcp_flags: TcpFlags(0) };
+        (tuple.source_port != 0).then_some(plain)
     }
 
     /// All that identifies its flow.
