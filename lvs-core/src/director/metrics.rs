@@ -100,6 +100,16 @@ impl Director {
 
     /// The same, written piece by piece: with many services the text is long.
     ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let director = Director::new(Config::with_seed(7))?;
+    /// let mut text = String::new();
+    /// director.write_metrics(&mut text)?;
+    /// assert_eq!(text, director.metrics());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of `out`.
     pub fn write_metrics(&self, out: &mut impl Write) -> fmt::Result {

@@ -211,7 +211,7 @@ impl Director {
     /// ```
     ///
     /// # Errors
-    /// [`ControlError::NoSuchService`].
+    /// [`ControlError::NoSuchService`]; then nothing has changed.
     pub fn remove_service(&mut self, service: ServiceId) -> Result<(), ControlError> {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let total = self.service_total(slot);
@@ -236,6 +236,16 @@ impl Director {
     }
 
     /// Removes every service, as `ipvsadm -C`.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.load("-A -f 1 -s rr\n-A -f 2 -s rr")?;
+    /// director.clear();
+    /// assert!(director.services().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear(&mut self) {
         let ids: Vec<ServiceId> = self.control.services.iter().map(|service| service.id).collect();
         for id in ids {
@@ -375,7 +385,7 @@ impl Director {
     /// ```
     ///
     /// # Errors
-    /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`].
+    /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`]; then nothing has changed.
     pub fn remove_server(&mut self, service: ServiceId, address: SocketAddr) -> Result<(), ControlError> {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let (position, _) = self.server_at(slot, address).ok_or(ControlError::NoSuchServer)?;
@@ -401,12 +411,33 @@ impl Director {
     }
 
     /// The service of a key.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Protocol, ServiceKey, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let key = ServiceKey::address(Protocol::Tcp, "192.0.2.10:80".parse()?);
+    /// assert_eq!(director.find_service(&key), Some(web));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn find_service(&self, key: &ServiceKey) -> Option<ServiceId> {
         self.control.services.find(&plain_key(*key)).map(|slot| self.control.services.get(slot).id)
     }
 
     /// The server of an address and port in a service.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let server = director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?))?;
+    /// assert_eq!(director.find_server(web, "10.0.0.101:8080".parse()?), Some(server));
+    /// assert_eq!(director.find_server(web, "10.0.0.101:80".parse()?), None, "the port counts");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn find_server(&self, service: ServiceId, address: SocketAddr) -> Option<ServerId> {
         let slot = self.control.services.slot(service)?;
@@ -417,8 +448,21 @@ impl Director {
     ///
     /// What was counted since the last two-second tick shows up after it.
     ///
+    /// ```
+    /// use lvs_core::{Config, ControlError, Director, ServiceId};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.run("-A -t 192.0.2.10:80")?;
+    /// let web = director.services()[0].id;
+    /// director.zero(Some(web))?;
+    /// assert_eq!(director.services()[0].stats.connections, 0);
+    /// director.zero(None)?;
+    /// assert_eq!(director.zero(Some(ServiceId::from_parts(7, 0))), Err(ControlError::NoSuchService));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`ControlError::NoSuchService`].
+    /// [`ControlError::NoSuchService`]; then nothing has changed.
     pub fn zero(&mut self, service: Option<ServiceId>) -> Result<(), ControlError> {
         let slots = match service {
             Some(id) => alloc::vec![self.control.services.slot(id).ok_or(ControlError::NoSuchService)?],
@@ -459,6 +503,14 @@ impl Director {
     }
 
     /// Tells the host's own addresses anew, as in [`Config::local_addresses`](crate::Config::local_addresses).
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.set_local_addresses(vec!["192.0.2.10".parse()?, "2001:db8::10".parse()?]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_local_addresses(&mut self, addresses: Vec<IpAddr>) {
         self.settings.local = sorted(addresses);
         for server in 0..u32::try_from(self.servers.slots()).unwrap_or(u32::MAX) {
@@ -487,11 +539,29 @@ impl Director {
     }
 
     /// Tells the host's addresses towards the clients anew, as in [`Config::address_v4`](crate::Config::address_v4).
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.set_client_side_addresses(Some("198.51.100.1".parse()?), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_client_side_addresses(&mut self, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) {
         (self.settings.address_v4, self.settings.address_v6) = (v4, v6);
     }
 
     /// Forgets what [`set_path`](Director::set_path) told of an address: the configuration's path holds for it again.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, Path};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let server = "10.0.0.101".parse()?;
+    /// director.set_path(server, Path::new(1400));
+    /// director.clear_path(server);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear_path(&mut self, address: IpAddr) {
         let path = self.control.default_path;
         self.set_path(address, path);

@@ -61,8 +61,18 @@ impl Director {
     /// Stops a synchronisation daemon, as `ipvsadm --stop-daemon`. What a master has not handed out yet is lost, and
     /// counted ([`SyncCounts::records_abandoned`]).
     ///
+    /// ```
+    /// use lvs_core::{Config, ControlError, DaemonRole, DaemonSpec, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.start_daemon(&DaemonSpec::new(DaemonRole::Master))?;
+    /// director.stop_daemon(DaemonRole::Master)?;
+    /// assert_eq!(director.stop_daemon(DaemonRole::Master), Err(ControlError::NoDaemon));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`ControlError::NoDaemon`].
+    /// [`ControlError::NoDaemon`]; then nothing has changed.
     pub fn stop_daemon(&mut self, role: DaemonRole) -> Result<(), ControlError> {
         self.daemons.stop(role)?;
         self.open_or_close();

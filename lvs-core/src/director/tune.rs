@@ -11,12 +11,31 @@ use crate::timer::Timeouts;
 
 impl Director {
     /// The kernel's settings as they are.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let director = Director::new(Config::with_seed(7))?;
+    /// assert_eq!(director.tunables().conn_reuse_mode, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn tunables(&self) -> &Tunables {
         &self.settings.tunables
     }
 
     /// Changes a setting by its kernel name, such as `net.ipv4.vs.conn_reuse_mode`; the prefix may be left out.
+    ///
+    /// ```
+    /// use lvs_core::{Config, ControlError, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.set_tunable("net.ipv4.vs.expire_nodest_conn", "1")?;
+    /// assert_eq!(director.set_tunable("expire_nodest_conn", "maybe"), Err(ControlError::TunableRange));
+    /// assert_eq!(director.set_tunable("expire", "1"), Err(ControlError::NoSuchTunable));
+    /// assert_eq!(director.tunables().expire_nodest_conn, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::NoSuchTunable`], [`ControlError::TunableRange`]; then nothing has changed.
@@ -74,6 +93,14 @@ impl Director {
     }
 
     /// Changes what a full table does about a new connection.
+    ///
+    /// ```
+    /// use lvs_core::{Admission, Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.set_admission(Admission::EvictHalfOpen);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn set_admission(&mut self, admission: Admission) {
         self.settings.admission = admission;
     }
@@ -92,6 +119,20 @@ impl Director {
 
     /// Changes the timeouts of established TCP connections, of those in FIN_WAIT, and of UDP flows, as `ipvsadm --set`;
     /// zero leaves one as it is. A connection takes up a new timeout with its next packet.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use lvs_core::{Config, ControlError, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let seconds = Duration::from_secs;
+    /// director.set_timeouts(seconds(7200), Duration::ZERO, seconds(30))?;
+    /// assert_eq!((director.timeouts().tcp(), director.timeouts().tcp_fin()), (seconds(7200), seconds(120)));
+    /// let refused = director.set_timeouts(seconds(60), Duration::from_millis(1500), Duration::ZERO);
+    /// assert_eq!(refused, Err(ControlError::TimeoutRange));
+    /// assert_eq!(director.timeouts().tcp(), seconds(7200), "nothing of it was taken");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::TimeoutRange`] for more than 31 days or parts of a second; then nothing has changed.

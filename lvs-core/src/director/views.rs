@@ -78,12 +78,33 @@ impl Director {
     }
 
     /// A real server of an id, as long as it is in a service or connections point to it.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let server = director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?).weight(3))?;
+    /// let view = director.server(server).expect("added a moment ago");
+    /// assert_eq!((view.spec.weight, view.active), (3, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn server(&self, id: ServerId) -> Option<ServerView> {
         self.servers.slot(id).map(|slot| self.server_view(slot))
     }
 
     /// What a server has counted up to this moment, not only up to the latest two-second tick, and never zeroed.
+    ///
+    /// ```
+    /// use lvs_core::{Config, Director};
+    ///
+    /// let mut director = Director::new(Config::with_seed(7))?;
+    /// director.load("-A -f 5 -s rr\n-a -f 5 -r 10.0.0.101 -m")?;
+    /// let server = director.services()[0].servers[0].id;
+    /// assert_eq!(director.server_counters(server).map(|counters| counters.in_packets), Some(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn server_counters(&self, id: ServerId) -> Option<Counters> {
         self.servers.slot(id).and_then(|slot| self.flows.counters.get(slot as usize).copied())

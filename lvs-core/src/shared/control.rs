@@ -118,6 +118,16 @@ impl SharedDirector {
 
     /// Changes a service, as [`Director::edit_service`].
     ///
+    /// ```
+    /// use lvs_core::{Config, ServiceSpec, SharedDirector};
+    ///
+    /// let director = SharedDirector::new(Config::with_seed(7), 2)?;
+    /// director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// director.edit_service(ServiceSpec::tcp("192.0.2.10:80".parse()?).scheduler("sh"))?;
+    /// assert_eq!(director.save(), "-A -t 192.0.2.10:80 -s sh\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn edit_service(&self, spec: ServiceSpec) -> Result<ServiceId, ControlError> {
@@ -125,6 +135,16 @@ impl SharedDirector {
     }
 
     /// Removes a service and its servers, as [`Director::remove_service`].
+    ///
+    /// ```
+    /// use lvs_core::{Config, ServiceSpec, SharedDirector};
+    ///
+    /// let director = SharedDirector::new(Config::with_seed(7), 2)?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// director.remove_service(web)?;
+    /// assert!(director.remove_service(web).is_err(), "the id is stale");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::NoSuchService`]; then nothing has changed.
@@ -157,6 +177,18 @@ impl SharedDirector {
 
     /// Changes a server, as [`Director::edit_server`].
     ///
+    /// ```
+    /// use lvs_core::{Config, ServerSpec, ServiceSpec, SharedDirector};
+    ///
+    /// let director = SharedDirector::new(Config::with_seed(7), 2)?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let spec = ServerSpec::nat("10.0.0.101:8080".parse()?);
+    /// director.add_server(web, spec)?;
+    /// // Quiesced: it keeps its connections and gets no new ones.
+    /// director.edit_server(web, spec.weight(0))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ControlError`]; then nothing has changed.
     pub fn edit_server(&self, service: ServiceId, spec: ServerSpec) -> Result<ServerId, ControlError> {
@@ -165,6 +197,17 @@ impl SharedDirector {
 
     /// Removes a server from its service, as [`Director::remove_server`]. No packet goes to it from then on, whatever
     /// the shard; with `expire_nodest_conn` its connections are gone, too.
+    ///
+    /// ```
+    /// use lvs_core::{Config, ControlError, ServerSpec, ServiceSpec, SharedDirector};
+    ///
+    /// let director = SharedDirector::new(Config::with_seed(7), 2)?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?))?;
+    /// director.remove_server(web, "10.0.0.101:8080".parse()?)?;
+    /// assert_eq!(director.remove_server(web, "10.0.0.101:8080".parse()?), Err(ControlError::NoSuchServer));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::NoSuchService`], [`ControlError::NoSuchServer`]; then nothing has changed.
@@ -237,6 +280,18 @@ impl SharedDirector {
     }
 
     /// Puts a draining server back into service, as [`Director::undrain`].
+    ///
+    /// ```
+    /// use lvs_core::{Config, Drain, ServerSpec, ServerState, ServiceSpec, SharedDirector};
+    ///
+    /// let director = SharedDirector::new(Config::with_seed(7), 2)?;
+    /// let web = director.add_service(ServiceSpec::tcp("192.0.2.10:80".parse()?))?;
+    /// let server = director.add_server(web, ServerSpec::nat("10.0.0.101:8080".parse()?))?;
+    /// director.drain(server, Drain::new())?;
+    /// director.undrain(server)?;
+    /// assert_eq!(director.services()[0].servers[0].state, ServerState::Active);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ControlError::NoSuchServer`]; then nothing has changed.
