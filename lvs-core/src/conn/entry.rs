@@ -55,6 +55,10 @@ impl Kind {
         Self(self.0 & !Self::NO_CLIENT_PORT)
     }
 
+    const fn is_template(self) -> bool {
+        self.0 & Self::TEMPLATE != 0
+    }
+
     /// True if the client's port is not known yet.
     pub(crate) const fn lacks_client_port(self) -> bool {
         self.0 & Self::NO_CLIENT_PORT != 0
@@ -240,10 +244,12 @@ pub(crate) struct Entry {
     pub(crate) mark: u32,
     /// What a helper keeps of it, or [`NONE`].
     pub(crate) helper: u32,
-    /// The record of what a persistence engine keeps of it, or [`NONE`].
-    pub(crate) engine: u32,
-    /// The hash of that, part of a template's key; 0 without an engine.
-    pub(crate) engine_hash: u32,
+    /// Of a template the record of what a persistence engine keeps of it, of a connection the next newer one that a reply
+    /// could be of; or [`NONE`].
+    engine_or_newer: u32,
+    /// Of a template the hash of what is kept, part of its key, 0 without an engine; of a connection the next older one
+    /// that a reply could be of, or [`NONE`].
+    hash_or_older: u32,
     /// When synchronisation next has to tell others of it, as it last told them, in the kernel's ticks.
     pub(crate) told_until: u32,
 }
@@ -368,8 +374,8 @@ impl Entry {
             controlled: 0,
             mark: 0,
             helper: NONE,
-            engine: NONE,
-            engine_hash: 0,
+            engine_or_newer: NONE,
+            hash_or_older: if kind.is_template() { 0 } else { NONE },
             told_until: 0,
         }
     }
@@ -396,7 +402,39 @@ impl Entry {
     }
 
     pub(crate) const fn is_template(&self) -> bool {
-        self.kind.0 & Kind::TEMPLATE != 0
+        self.kind.is_template()
+    }
+
+    /// The record of what a persistence engine keeps of a template, or [`NONE`].
+    pub(crate) const fn engine(&self) -> u32 {
+        if self.is_template() { self.engine_or_newer } else { NONE }
+    }
+
+    /// The hash of that, part of the key; 0 without an engine.
+    pub(crate) const fn engine_hash(&self) -> u32 {
+        if self.is_template() { self.hash_or_older } else { 0 }
+    }
+
+    /// A template has such a record.
+    pub(crate) fn set_engine(&mut self, record: u32, hash: u32) {
+        debug_assert!(self.is_template());
+        (self.engine_or_newer, self.hash_or_older) = (record, hash);
+    }
+
+    /// The next newer connection that a reply could be of, and the next older one; or [`NONE`].
+    pub(super) const fn neighbours(&self) -> (u32, u32) {
+        debug_assert!(!self.is_template(), "a template has none");
+        (self.engine_or_newer, self.hash_or_older)
+    }
+
+    pub(super) fn set_newer(&mut self, slot: u32) {
+        debug_assert!(!self.is_template());
+        self.engine_or_newer = slot;
+    }
+
+    pub(super) fn set_older(&mut self, slot: u32) {
+        debug_assert!(!self.is_template());
+        self.hash_or_older = slot;
     }
 
     pub(crate) const fn protocol(&self) -> u8 {
@@ -480,7 +518,7 @@ impl Entry {
         (self.client(), self.client_port)
     }
 
-    fn virtual_end(&self) -> (Addr, u16) {
+    pub(crate) fn virtual_end(&self) -> (Addr, u16) {
         (self.virtual_address(), self.virtual_port)
     }
 
@@ -495,6 +533,18 @@ impl Entry {
     /// Do requests of both look alike?
     pub(crate) fn has_client_key_of(&self, other: &Self) -> bool {
         self.kind == other.kind && self.client_end() == other.client_end() && self.virtual_end() == other.virtual_end()
+    }
+
+    /// Do its packets come from elsewhere than where the client writes to?
+    pub(crate) const fn is_translated(&self) -> bool {
+        matches!(self.method(), Method::Nat) && !self.is_template()
+    }
+
+    /// Is a packet between the other's client and an end one of this connection, be it a request or a reply?
+    pub(crate) fn is_found_by(&self, other: &Self, end: (Addr, u16)) -> bool {
+        self.kind == other.kind
+            && self.client_end() == other.client_end()
+            && (self.virtual_end() == end || self.sending_end() == end)
     }
 
     /// Do replies of both look alike, and come from a server where addresses are translated?
@@ -521,7 +571,7 @@ impl Entry {
         self.kind == kind
             && self.client_port == 0
             && self.virtual_port == virtual_.1
-            && self.engine_hash == engine_hash
+            && self.engine_hash() == engine_hash
             && self.client() == client
             && self.virtual_address() == virtual_.0
     }

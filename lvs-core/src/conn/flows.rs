@@ -64,7 +64,7 @@ pub(crate) struct Flows {
     pub(crate) records: Records,
     pub(crate) lists: Lists,
     pub(crate) events: Events,
-    /// The latest connection or template that was made.
+    /// The latest connection or template that was made, or is found by something else now.
     pub(crate) latest: u32,
     /// By shard of a shared director: copies of connections that it is to hand back, or to throw away if the connection is
     /// gone.
@@ -130,9 +130,15 @@ impl Flows {
         Some(slot)
     }
 
+    /// Changes what a connection is found by: it is as one that was made now.
+    pub(crate) fn rekey(&mut self, slot: u32, change: impl FnOnce(&mut Entry)) {
+        self.table.rekey(slot, change);
+        self.latest = slot;
+    }
+
     /// Binds a connection to a server that it had none of; its method may be another from now on.
     pub(crate) fn bind_late(&mut self, slot: u32, server: u32, flags: Flags, servers: &mut Servers) {
-        self.table.rekey(slot, |entry| (entry.server, entry.flags) = (server, flags));
+        self.rekey(slot, |entry| (entry.server, entry.flags) = (server, flags));
         self.lists.push(slot, server);
         self.help_late(slot);
         bind(self.table.slab.get(slot), servers, &mut self.events);
@@ -179,10 +185,9 @@ impl Flows {
         now: Instant,
     ) -> Option<u32> {
         if !data.is_empty() {
-            entry.engine = self.records.insert(data)?;
-            entry.engine_hash = self.table.engine_hash(data);
+            entry.set_engine(self.records.insert(data)?, self.table.engine_hash(data));
         }
-        let record = entry.engine;
+        let record = entry.engine();
         let slot = self.add(entry, servers, now);
         if slot.is_none() {
             self.records.remove(record);
@@ -197,7 +202,7 @@ impl Flows {
 
     /// What an engine keeps of a connection or template; nothing if it keeps nothing.
     pub(crate) fn engine_data(&self, slot: u32) -> &[u8] {
-        self.records.get(self.table.slab.get(slot).engine)
+        self.records.get(self.table.slab.get(slot).engine())
     }
 
     /// The connection is controlled by another from now on: that one does not end before.
@@ -244,7 +249,7 @@ impl Flows {
             if entry.server != NONE {
                 self.lists.remove(slot, entry.server);
             }
-            self.records.remove(entry.engine);
+            self.records.remove(entry.engine());
             if entry.flags.contains(Flags::LENT) {
                 self.recall(slot);
             }

@@ -108,7 +108,7 @@ impl Director {
         let (flags, server) = (entry.flags, entry.server);
         if flags.contains(Flags::NO_CLIENT_PORT) && entry.method() == Method::Nat {
             let port = parsed.tuple.source_port;
-            self.flows.table.rekey(slot, |entry| entry.learn_client_port(port));
+            self.flows.rekey(slot, |entry| entry.learn_client_port(port));
         }
         let outcome = self.plan_in(self.flows.table.slab.get(slot), parsed);
         if matches!(outcome, Outcome::Send(_)) && flags.intersects(Flags::DATA) {
