@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 
 use lvs_core::{Explanation, Instant, Meta, Packet};
 
-use crate::lvs_status::{self, LVS_ERR_ARGUMENT};
-use crate::packet::{check, meta_of, put_result};
+use crate::lvs_status;
+use crate::packet::{check, meta_of, open, put_result};
 use crate::{
     LVS_VERDICT_UNKNOWN, lvs_connection_id, lvs_director, lvs_packet, lvs_result, lvs_server_id, ptr, status::boundary,
 };
@@ -29,16 +29,22 @@ pub unsafe extern "C" fn lvs_director_explain(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null; the packet's buffer as well.
-        let (handle, given, bytes, result, out, needed) = unsafe {
+        let (handle, given, packet, result, out, needed) = unsafe {
             let handle = lvs_director::borrow(director)?;
-            let given = ptr::input(packet)?;
-            check(&given)?;
-            let bytes = ptr::bytes(given.base, given.capacity as usize)?;
-            (handle, given, bytes, ptr::wanted(result)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?)
+            let given = ptr::one(packet)?;
+            check(given)?;
+            (
+                handle,
+                given,
+                open(given),
+                ptr::wanted(result)?,
+                ptr::array_out(out.cast(), capacity)?,
+                ptr::wanted(needed)?,
+            )
         };
-        let explanation = explained(&given, bytes, result, |packet, meta| {
+        let explanation = explained(given, &packet, result, |packet, meta| {
             handle.director.explain(Instant::from_nanos(now_ns), packet, meta)
-        })?;
+        });
         ptr::put_text(&explanation.to_string(), out, needed)
     })
 }
@@ -46,18 +52,17 @@ pub unsafe extern "C" fn lvs_director_explain(
 /// Asks a director about a packet, and writes the result to expect.
 pub(crate) fn explained(
     given: &lvs_packet,
-    bytes: &mut [u8],
+    packet: &Packet<'_>,
     result: Option<&mut MaybeUninit<lvs_result>>,
     ask: impl FnOnce(&Packet<'_>, Meta) -> Explanation,
-) -> Result<Explanation, lvs_status> {
-    let packet = Packet::new(bytes, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)?;
-    let explanation = ask(&packet, meta_of(given));
+) -> Explanation {
+    let explanation = ask(packet, meta_of(given));
     match (result, explanation.verdict) {
-        (Some(result), Some(verdict)) => put_result(&packet, &verdict, result),
+        (Some(result), Some(verdict)) => put_result(packet, &verdict, result),
         (Some(result), None) => _ = result.write(unknown(given)),
         (None, _) => {}
     }
-    Ok(explanation)
+    explanation
 }
 
 const fn unknown(packet: &lvs_packet) -> lvs_result {

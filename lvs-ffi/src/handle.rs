@@ -1,5 +1,6 @@
 //! The handles: what a `lvs_director` and a `lvs_shared` pointer points to, how they come, go and are borrowed.
 
+use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
@@ -183,13 +184,20 @@ impl lvs_director {
         }
         // SAFETY: the handle is busy with this borrow, and with no other.
         let inner = unsafe { &mut *handle.inner.get() };
-        let (state, status) = match catch_unwind(AssertUnwindSafe(|| act(inner))) {
-            Ok(Ok(())) => (State::Free, lvs_status::LVS_OK),
-            Ok(Err(status)) => (State::Free, status),
-            Err(_) => (State::Poisoned, LVS_ERR_INTERNAL),
-        };
-        handle.state.set(state);
-        status
+        match catch_unwind(AssertUnwindSafe(|| act(inner))) {
+            Ok(done) => {
+                handle.state.set(State::Free);
+                done.err().unwrap_or(lvs_status::LVS_OK)
+            }
+            Err(panic) => handle.poison(panic),
+        }
+    }
+
+    #[cold]
+    fn poison(&self, panic: Box<dyn Any + Send>) -> lvs_status {
+        self.state.set(State::Poisoned);
+        drop(panic);
+        LVS_ERR_INTERNAL
     }
 }
 

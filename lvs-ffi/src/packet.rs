@@ -135,52 +135,40 @@ pub(crate) unsafe fn process(
     results: *mut lvs_result,
     count: usize,
 ) -> Result<(), lvs_status> {
-    // SAFETY: the caller's promise.
-    let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
     if count == 1 {
         // SAFETY: the caller's promise.
         let (given, result) = unsafe { (ptr::one(packets)?, ptr::output(results)?) };
-        let mut packet = opened(given, open)?;
+        check(given)?;
+        // SAFETY: the caller's promise, and the check.
+        let mut packet = unsafe { open(given) };
         let mut verdict = Verdict::Pass(PassReason::NoService);
         answers.one(now, &mut packet, meta_of(given), &mut verdict);
         put_result(&packet, &verdict, result);
         return Ok(());
     }
     // SAFETY: the caller's promise.
-    let (packets, results) = unsafe { (ptr::array(packets, count)?, ptr::array_out(results, count)?) };
-    process_bursts(answers, now, packets, open, results)
-}
-
-/// A packet as its record says.
-#[inline]
-pub(crate) fn opened<'a>(
-    given: &lvs_packet,
-    open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
-) -> Result<Packet<'a>, lvs_status> {
-    let buffer = open(given)?;
-    check(given)?;
-    Packet::new(buffer, given.offset as usize, given.length as usize).ok_or(LVS_ERR_ARGUMENT)
+    unsafe { process_bursts(answers, now, ptr::array(packets, count)?, ptr::array_out(results, count)?) }
 }
 
 /// More than one packet. The arrays that this takes are not for calls with less.
+///
+/// # Safety
+/// The buffers are as for [`process`].
 #[inline(never)]
-fn process_bursts<'a>(
+unsafe fn process_bursts(
     answers: &mut impl Answers,
     now: Instant,
     packets: &[lvs_packet],
-    open: impl Fn(&lvs_packet) -> Result<&'a mut [u8], lvs_status>,
     results: &mut [MaybeUninit<lvs_result>],
 ) -> Result<(), lvs_status> {
-    if packets.len() > BURST {
-        // Those of one burst are looked at before any of them is processed anyway.
-        packets.iter().try_for_each(|given| opened(given, &open).map(drop))?;
-    }
+    packets.iter().try_for_each(check)?;
     // As many as there are: to write all the places anew would take as long as to find the connections.
-    let mut opened_ones = [const { MaybeUninit::uninit() }; BURST];
+    let mut opened = [const { MaybeUninit::uninit() }; BURST];
     let mut metas = [const { MaybeUninit::uninit() }; BURST];
     let mut verdicts = [const { MaybeUninit::uninit() }; BURST];
     for (given, results) in packets.chunks(BURST).zip(results.chunks_mut(BURST)) {
-        let packets = ptr::try_fill(&mut opened_ones, given.iter().map(|given| opened(given, &open)))?;
+        // SAFETY: the caller's promise, and the check.
+        let packets = ptr::fill(&mut opened, given.iter().map(|given| unsafe { open(given) }));
         let metas = ptr::fill(&mut metas, given.iter().map(meta_of));
         let verdicts = ptr::fill(&mut verdicts, given.iter().map(|_| Verdict::Pass(PassReason::NoService)));
         answers.burst(now, packets, metas, verdicts);
@@ -191,8 +179,12 @@ fn process_bursts<'a>(
     Ok(())
 }
 
-/// Refuses what the header does not allow, but for the buffer, which is looked at when it is opened.
+/// Refuses a record that is not as the header says.
+#[inline]
 pub(crate) fn check(packet: &lvs_packet) -> Result<(), lvs_status> {
+    if packet.capacity != 0 {
+        ptr::check_array(packet.base, packet.capacity as usize)?;
+    }
     let end = u64::from(packet.offset) + u64::from(packet.length);
     if end > u64::from(packet.capacity) || packet.flags & !FLAGS != 0 || packet.reserved != 0 {
         return Err(LVS_ERR_ARGUMENT);
@@ -200,21 +192,47 @@ pub(crate) fn check(packet: &lvs_packet) -> Result<(), lvs_status> {
     Ok(())
 }
 
-pub(crate) fn meta_of(packet: &lvs_packet) -> Meta {
-    let flag = |flag: u32| packet.flags & flag != 0;
-    Meta {
-        mark: packet.mark,
-        hook: if flag(LVS_PACKET_HOOK_FORWARD) { Hook::Forward } else { Hook::Local },
-        checksum: if flag(LVS_PACKET_CHECKSUM_PARTIAL) {
-            Checksum::Partial
-        } else if flag(LVS_PACKET_CHECKSUM_VERIFIED) {
-            Checksum::Verified
-        } else {
-            Checksum::Unverified
-        },
-        from_host: flag(LVS_PACKET_FROM_HOST),
-    }
+/// The packet of a record.
+///
+/// No error could be in its place: the length of its buffer would share four of its bytes with that, be written in two
+/// halves, and whoever reads it whole would have to wait for both.
+///
+/// # Safety
+/// The record was [checked](check), and nobody else uses its buffer during `'a`.
+#[inline]
+pub(crate) unsafe fn open<'a>(given: &lvs_packet) -> Packet<'a> {
+    // SAFETY: the caller's promise.
+    let buffer = unsafe { ptr::bytes_there(given.base, given.capacity as usize) };
+    Packet::new(buffer, given.offset as usize, given.length as usize).unwrap_or_else(|| Packet::whole(&mut []))
 }
+
+/// What a packet's record says beside its bytes. Its flags were [checked](check).
+#[inline]
+pub(crate) fn meta_of(packet: &lvs_packet) -> Meta {
+    Meta { mark: packet.mark, ..METAS[(packet.flags & FLAGS) as usize] }
+}
+
+/// What all flags together say, looked up: to take them apart costs each packet more than its mark.
+static METAS: [Meta; FLAGS as usize + 1] = {
+    let mut metas = [Meta::marked(0); FLAGS as usize + 1];
+    let mut flags = 0;
+    while flags <= FLAGS {
+        metas[flags as usize] = Meta {
+            mark: 0,
+            hook: if flags & LVS_PACKET_HOOK_FORWARD != 0 { Hook::Forward } else { Hook::Local },
+            checksum: if flags & LVS_PACKET_CHECKSUM_PARTIAL != 0 {
+                Checksum::Partial
+            } else if flags & LVS_PACKET_CHECKSUM_VERIFIED != 0 {
+                Checksum::Verified
+            } else {
+                Checksum::Unverified
+            },
+            from_host: flags & LVS_PACKET_FROM_HOST != 0,
+        };
+        flags += 1;
+    }
+    metas
+};
 
 /// Writes what became of a packet.
 ///
@@ -222,7 +240,44 @@ pub(crate) fn meta_of(packet: &lvs_packet) -> Meta {
 /// would have to wait for the four of an IPv4 address, which were written a moment ago.
 #[inline(always)]
 pub(crate) fn put_result(packet: &Packet<'_>, verdict: &Verdict, out: &mut MaybeUninit<lvs_result>) {
-    let plain = |verdict: lvs_verdict, reason: u8| lvs_result {
+    // Nearly all packets: asked first, they need no table to find their way.
+    if let Verdict::Forward(forward) = verdict {
+        let result = out.write(lvs_result {
+            direction: direction_of(forward.direction),
+            method: method_of(forward.method),
+            ..plain(packet, LVS_FORWARD, 0)
+        });
+        if let Some(server) = forward.server {
+            result.server = server.into();
+        }
+        if let Some(connection) = forward.connection {
+            result.connection = connection.into();
+        }
+        put_hop(result, &forward.next_hop);
+    } else {
+        put_other(packet, verdict, out);
+    }
+}
+
+/// The same in general.
+#[inline(never)]
+fn put_other(packet: &Packet<'_>, verdict: &Verdict, out: &mut MaybeUninit<lvs_result>) {
+    let (name, reason, next_hop) = match verdict {
+        Verdict::Pass(reason) => (LVS_PASS, *reason as u8, None),
+        Verdict::Forward(forward) => (LVS_FORWARD, 0, Some(forward.next_hop)),
+        Verdict::Reply(reply) => (LVS_REPLY, reply.reason as u8, Some(reply.next_hop)),
+        Verdict::Drop(reason) => (LVS_DROP, *reason as u8, None),
+    };
+    let result = out.write(plain(packet, name, reason));
+    if let Some(next_hop) = next_hop {
+        put_hop(result, &next_hop);
+    }
+}
+
+/// A result that names no next hop, server or connection.
+#[inline(always)]
+fn plain(packet: &Packet<'_>, verdict: lvs_verdict, reason: u8) -> lvs_result {
+    lvs_result {
         verdict: verdict as u8,
         reason,
         direction: 0,
@@ -233,21 +288,6 @@ pub(crate) fn put_result(packet: &Packet<'_>, verdict: &Verdict, out: &mut Maybe
         next_hop: [0; 16],
         server: lvs_server_id::NONE,
         connection: lvs_connection_id::NONE,
-    };
-    match verdict {
-        Verdict::Forward(forward) => {
-            let result = out.write(lvs_result {
-                direction: direction_of(forward.direction),
-                method: method_of(forward.method),
-                server: forward.server.into(),
-                connection: forward.connection.into(),
-                ..plain(LVS_FORWARD, 0)
-            });
-            put_hop(result, &forward.next_hop);
-        }
-        Verdict::Reply(reply) => put_hop(out.write(plain(LVS_REPLY, reply.reason as u8)), &reply.next_hop),
-        Verdict::Pass(reason) => _ = out.write(plain(LVS_PASS, *reason as u8)),
-        Verdict::Drop(reason) => _ = out.write(plain(LVS_DROP, *reason as u8)),
     }
 }
 

@@ -93,14 +93,12 @@ pub(crate) unsafe fn array_out<'a, T>(pointer: *mut T, len: usize) -> Result<&'a
 /// Bytes that are there, to be read and written.
 ///
 /// # Safety
-/// Null, or `len` bytes with values that nobody else uses during `'a`.
-pub(crate) unsafe fn bytes<'a>(pointer: *mut u8, len: usize) -> Result<&'a mut [u8], lvs_status> {
-    if len == 0 {
-        return Ok(&mut []);
-    }
-    check_array(pointer, len)?;
+/// As an [array](check_array) of bytes it was checked, unless `len` is 0; the bytes have values, and nobody else uses them
+/// during `'a`.
+pub(crate) unsafe fn bytes_there<'a>(pointer: *mut u8, len: usize) -> &'a mut [u8] {
+    let pointer = if len == 0 { core::ptr::dangling_mut() } else { pointer };
     // SAFETY: not null and no larger than memory by the check; the rest is the caller's promise.
-    Ok(unsafe { slice::from_raw_parts_mut(pointer, len) })
+    unsafe { slice::from_raw_parts_mut(pointer, len) }
 }
 
 /// A text.
@@ -221,21 +219,7 @@ impl<T: Growing> SizedOut<'_, T> {
     }
 }
 
-/// Writes values into the first of these places, as many as there is room for, or returns the first error among them.
-pub(crate) fn try_fill<T, E>(
-    places: &mut [MaybeUninit<T>],
-    values: impl Iterator<Item = Result<T, E>>,
-) -> Result<&mut [T], E> {
-    let mut count = 0;
-    for (place, value) in places.iter_mut().zip(values) {
-        place.write(value?);
-        count += 1;
-    }
-    // SAFETY: the first `count` places were written just now, and are borrowed as long as `places`.
-    Ok(unsafe { slice::from_raw_parts_mut(places.as_mut_ptr().cast(), count) })
-}
-
-/// The same for values that cannot be errors, with a loop of its own: packets go through it.
+/// Writes values into the first of these places, as many as there is room for.
 pub(crate) fn fill<T>(places: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) -> &mut [T] {
     let mut count = 0;
     for (place, value) in places.iter_mut().zip(values) {
@@ -328,7 +312,7 @@ mod tests {
             assert_eq!(array::<u32>(null(), 0), Ok(&[][..]));
             assert_eq!(array::<u32>(null(), 1), Err(LVS_ERR_NULL));
             assert_eq!(text(null(), 0), Ok(""));
-            assert_eq!(bytes(null_mut(), 3), Err(LVS_ERR_NULL));
+            assert!(bytes_there(null_mut(), 0).is_empty());
             assert_eq!(sized(null(), DEFAULT), Err(LVS_ERR_NULL));
         }
     }
@@ -391,7 +375,6 @@ mod tests {
         let mut places = [const { MaybeUninit::uninit() }; 3];
         assert_eq!(fill(&mut places, 1..3), [1, 2]);
         assert_eq!(fill(&mut places, 1..9), [1, 2, 3]);
-        assert_eq!(try_fill(&mut places, [Ok(7), Err("wrong"), Ok(8)].into_iter()), Err("wrong"));
         assert!(fill(&mut places, core::iter::empty()).is_empty());
     }
 

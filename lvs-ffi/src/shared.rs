@@ -10,7 +10,7 @@ use crate::director::{config_of, number, point_at};
 use crate::events::take_events;
 use crate::explain::explained;
 use crate::lvs_status::{self, LVS_ERR_NOT_FOUND, LVS_ERR_NULL};
-use crate::packet::{Answers, check, opened, process};
+use crate::packet::{Answers, check, open, process};
 use crate::servers::put_server;
 use crate::stats::count_of;
 use crate::{
@@ -99,11 +99,11 @@ pub unsafe extern "C" fn lvs_shared_shard_of(
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (handle, packets, shards) =
             unsafe { (lvs_shared::borrow(shared)?, ptr::array(packets, count)?, ptr::array_out(shards, count)?) };
-        // SAFETY: the contract of this function: valid for this call, and no part of another packet's buffer.
-        let open = |packet: &lvs_packet| unsafe { ptr::bytes(packet.base, packet.capacity as usize) };
-        packets.iter().try_for_each(|given| opened(given, open).map(drop))?;
+        packets.iter().try_for_each(check)?;
         for (given, shard) in packets.iter().zip(shards) {
-            shard.write(number(handle.director.shard_of(&opened(given, open)?)));
+            // SAFETY: the contract of this function, and the check.
+            let packet = unsafe { open(given) };
+            shard.write(number(handle.director.shard_of(&packet)));
         }
         Ok(())
     })
@@ -511,16 +511,22 @@ pub unsafe extern "C" fn lvs_shared_explain(
 ) -> lvs_status {
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null; the packet's buffer as well.
-        let (handle, given, bytes, result, out, needed) = unsafe {
+        let (handle, given, packet, result, out, needed) = unsafe {
             let handle = lvs_shared::borrow(shared)?;
-            let given = ptr::input(packet)?;
-            check(&given)?;
-            let bytes = ptr::bytes(given.base, given.capacity as usize)?;
-            (handle, given, bytes, ptr::wanted(result)?, ptr::array_out(out.cast(), capacity)?, ptr::wanted(needed)?)
+            let given = ptr::one(packet)?;
+            check(given)?;
+            (
+                handle,
+                given,
+                open(given),
+                ptr::wanted(result)?,
+                ptr::array_out(out.cast(), capacity)?,
+                ptr::wanted(needed)?,
+            )
         };
-        let explanation = explained(&given, bytes, result, |packet, meta| {
+        let explanation = explained(given, &packet, result, |packet, meta| {
             handle.director.explain(Instant::from_nanos(now_ns), packet, meta)
-        })?;
+        });
         ptr::put_text(&explanation.to_string(), out, needed)
     })
 }
