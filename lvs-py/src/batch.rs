@@ -275,10 +275,9 @@ pub(crate) fn process(processor: &mut impl Processor, handed: Handed<'_>) -> Par
         let (some, said);
         (some, places) = places.split_at_mut(SOME.min(places.len()));
         (said, verdicts) = verdicts.split_at_mut(some.len());
-        let rows = layout.rows(first, some, &mut begin);
-        let (rows, rest) = free.split_at_mut(rows);
+        let (rows, rest) = free.split_at_mut(layout.rows(first, some.len()));
         free = rest;
-        layout.packets(bytes, first, rows, some, &mut packets);
+        layout.packets(bytes, first, rows, some, &mut begin, &mut packets);
         match (&times, &metas) {
             (Each::One(now), Each::One(_)) => processor.burst(*now, &mut packets, &same_meta, said),
             (Each::One(now), Each::Own(metas)) => processor.burst(*now, &mut packets, &metas[first..], said),
@@ -303,39 +302,41 @@ pub(crate) fn process(processor: &mut impl Processor, handed: Handed<'_>) -> Par
 }
 
 impl Layout {
-    /// Says where the rows of some packets begin, and how many bytes they take.
-    fn rows(&self, first: usize, places: &mut [Place], begin: &mut usize) -> usize {
-        let before = *begin;
-        for (number, place) in places.iter_mut().enumerate() {
-            place.start = *begin as u32;
-            *begin += match self {
-                Self::Rows { length, .. } => row(*length),
-                Self::Places(places) => row(places[first + number].1),
-            };
+    /// Bytes of the rows of some packets.
+    fn rows(&self, first: usize, some: usize) -> usize {
+        match self {
+            Self::Rows { length, .. } => some * row(*length),
+            Self::Places(lie) => lie[first..][..some].iter().map(|(_, length)| row(*length)).sum(),
         }
-        *begin - before
     }
 
-    /// Copies some packets into their rows.
+    /// Copies some packets into their rows, and says where those begin.
     fn packets<'a>(
         &self,
         bytes: &[u8],
         first: usize,
         rows: &'a mut [u8],
-        places: &[Place],
+        places: &mut [Place],
+        begin: &mut usize,
         packets: &mut Vec<Packet<'a>>,
     ) {
         match self {
             Self::Rows { stride, length, .. } => {
                 let bytes = bytes[first * stride..].chunks_exact(*stride);
-                let rows = rows.chunks_exact_mut(row(*length)).zip(bytes);
-                packets.extend(rows.map(|(row, bytes)| placed_in(row, &bytes[..*length])));
+                let rows = rows.chunks_exact_mut(row(*length)).zip(bytes).zip(places);
+                packets.extend(rows.map(|((row, bytes), place)| {
+                    place.start = *begin as u32;
+                    *begin += row.len();
+                    placed_in(row, &bytes[..*length])
+                }));
             }
             Self::Places(lie) => {
                 let mut free = rows;
-                for (offset, length) in &lie[first..][..places.len()] {
+                for ((offset, length), place) in lie[first..].iter().zip(places) {
                     let (row, rest) = free.split_at_mut(row(*length));
                     free = rest;
+                    place.start = *begin as u32;
+                    *begin += row.len();
                     packets.push(placed_in(row, &bytes[*offset..][..*length]));
                 }
             }
@@ -665,7 +666,7 @@ impl Batch {
         PyBytes::new_with(py, size, |mut free| {
             for place in self.places() {
                 let (packet, rest) = free.split_at_mut(place.length as usize);
-                packet.copy_from_slice(self.bytes(place));
+                copy(self.bytes(place), packet);
                 free = rest;
             }
             Ok(())
