@@ -12,7 +12,7 @@ use lvs_core::{Instant, Meta, Packet, ServerId, Verdict};
 use pyo3::buffer::{PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyIndexError, PyMemoryError, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PySlice, PyTuple};
 
 use crate::convert::{direction_name, instant, kind, meta, method_name, value_error};
 use crate::director::{Director, State};
@@ -714,10 +714,16 @@ impl Batch {
         self.parts.count
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, number: isize) -> PyResult<Bound<'py, PyAny>> {
+    fn __getitem__<'py>(&self, py: Python<'py>, number: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let count = self.parts.count as isize;
-        let number = if number < 0 { number + count } else { number };
-        let there = usize::try_from(number).ok().and_then(|number| self.verdict_on(py, number));
+        let at = |number| usize::try_from(number).ok().and_then(|number| self.verdict_on(py, number));
+        if let Ok(slice) = number.cast::<PySlice>() {
+            let slice = slice.indices(count)?;
+            let numbers = (0..slice.slicelength as isize).map(|n| slice.start + n * slice.step);
+            return Ok(PyList::new(py, numbers.filter_map(at).collect::<PyResult<Vec<_>>>()?)?.into_any());
+        }
+        let number: isize = number.extract()?;
+        let there = at(if number < 0 { number + count } else { number });
         there.unwrap_or_else(|| Err(PyIndexError::new_err("there is no such packet in the batch")))
     }
 

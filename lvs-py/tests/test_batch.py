@@ -225,6 +225,7 @@ def test_what_does_not_fit_is_refused(director, arguments, error):
 def test_a_batch_is_a_sequence(director, syn):
     batch = director.process_batch([syn, b""], now=0)
     assert isinstance(batch[0], lvs.Forward) and batch[-1] == batch[1] == lvs.Drop("not-ip")
+    assert batch[:1] == [batch[0]] and batch[::-1] == [batch[1], batch[0]] and batch[5:] == [] == batch[0:2:-1]
     for number in (2, -3):
         with pytest.raises(IndexError):
             batch[number]

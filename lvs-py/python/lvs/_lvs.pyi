@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from os import PathLike
-from typing import Any, ClassVar, Final, Literal, Self, SupportsBytes, SupportsIndex, TypeAlias, final
+from typing import Any, ClassVar, Final, Literal, Self, SupportsBytes, SupportsIndex, TypeAlias, final, overload
 
 from typing_extensions import Buffer
 
@@ -792,7 +792,10 @@ class Batch:
     numpy.asarray takes without a copy.
     """
     def __len__(self) -> int: ...
+    @overload
     def __getitem__(self, number: SupportsIndex, /) -> _Verdict: ...
+    @overload
+    def __getitem__(self, number: slice, /) -> list[_Verdict]: ...
     def __iter__(self) -> Iterator[_Verdict]: ...
     @property
     def verdict(self) -> memoryview:
