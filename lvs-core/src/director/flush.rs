@@ -166,7 +166,7 @@ impl Director {
         }
         let Some(service) = filter.service else { return Ok(None) };
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
-        Ok(Some(self.control.services.get(slot).list.clone()))
+        Ok(Some(self.control.services.get(slot).list.to_vec()))
     }
 
     fn flush_server(&mut self, server: u32, filter: &Filter) -> usize {

@@ -24,6 +24,8 @@ pub(super) const NO_SCHEDULER: &str = "none";
 const NAME_MAX: usize = 15;
 /// Largest weight and threshold.
 const MAX_COUNT: u32 = 0x7fff_ffff;
+/// Up to so many servers of a service are looked through for one of an address.
+const MANY: usize = 256;
 /// Longest persistence timeout: 31 days.
 const MAX_PERSISTENCE: Duration = Duration::from_secs(2_678_400);
 
@@ -280,7 +282,7 @@ impl Director {
         let slot = self.control.services.slot(service).ok_or(ControlError::NoSuchService)?;
         let key = *self.control.services.get(slot).key();
         self.check_server(&key, &spec)?;
-        if self.server_at(slot, spec.address).is_some() {
+        if self.slot_at(slot, spec.address).is_some() {
             return Err(ControlError::ServerExists);
         }
         self.check_new_server(&key, spec.address)?;
@@ -322,7 +324,7 @@ impl Director {
         self.apply_path(server);
         let service = self.control.services.get_mut(slot);
         self.servers.live_mut(server).profile = service.profile;
-        service.list.insert(0, server);
+        service.list.put_first(server);
         self.servers.get_mut(server).grows_since = None;
         self.weight_was_set(server, 0);
         let service = self.control.services.get_mut(slot);
@@ -441,7 +443,7 @@ impl Director {
     #[must_use]
     pub fn find_server(&self, service: ServiceId, address: SocketAddr) -> Option<ServerId> {
         let slot = self.control.services.slot(service)?;
-        self.server_at(slot, address).map(|(_, server)| self.servers.id(server))
+        self.slot_at(slot, address).map(|server| self.servers.id(server))
     }
 
     /// Sets the counters of a service to zero, as `ipvsadm -Z`; those of all services and of the director for `None`.
@@ -583,13 +585,35 @@ impl Director {
 
     /// Position in the list, and slot, of a service's server.
     pub(super) fn server_at(&self, service: u32, address: SocketAddr) -> Option<(usize, u32)> {
-        let list = &self.control.services.get(service).list;
+        let server = self.slot_at(service, address)?;
+        let position = self.control.services.get(service).list.iter().position(|&other| other == server)?;
+        Some((position, server))
+    }
+
+    /// The slot of a service's server.
+    fn slot_at(&self, service: u32, address: SocketAddr) -> Option<u32> {
+        let service = self.control.services.get(service);
         let same = |server: &u32| {
             self.servers.live(*server).address == address.ip()
                 && self.servers.spec(*server).address.port() == address.port()
         };
-        let position = list.iter().position(same)?;
-        Some((position, list[position]))
+        if service.list.len() > MANY {
+            // Mostly fewer servers have the address, in whatever services, than the service has servers.
+            let is_it = |server: &u32| {
+                same(server)
+                    && self.servers.live(*server).is_available()
+                    && self.servers.get(*server).owner == service.id
+            };
+            let mut server = self.servers.latest_at(address.ip());
+            for _ in 0..service.list.len() {
+                match server {
+                    NONE => return None,
+                    _ if is_it(&server) => return Some(server),
+                    _ => server = self.servers.before(server),
+                }
+            }
+        }
+        service.list.iter().copied().find(same)
     }
 
     /// Takes a server of this address out of the trash, if it once belonged to a service of this key.

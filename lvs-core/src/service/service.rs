@@ -2,9 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::key::{ServerId, ServiceId, ServiceKey};
+use super::list::List;
 use super::options::ServiceOptions;
 use super::server::Servers;
 use super::spec::{Netmask, ServiceSpec};
@@ -20,7 +20,7 @@ pub(crate) struct Service {
     pub(crate) id: ServiceId,
     pub(crate) spec: ServiceSpec,
     /// Slots of its servers: the latest added first.
-    pub(crate) list: Vec<u32>,
+    pub(crate) list: List,
     /// `None` is the scheduler called `none`: nobody gets anything.
     pub(crate) scheduler: Option<Box<dyn Scheduler>>,
     /// What removed servers had counted.

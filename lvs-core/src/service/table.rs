@@ -7,6 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use hashbrown::{HashMap, HashTable};
 
 use super::key::{FTP_DATA_PORT, FTP_PORT, ServiceId, ServiceKey};
+use super::list::List;
 use super::options::ServiceOptions;
 use super::roster::count_one;
 use super::service::Service;
@@ -130,7 +131,7 @@ impl Services {
         self.slots[slot as usize] = Some(Box::new(Service {
             id,
             spec,
-            list: Vec::new(),
+            list: List::default(),
             scheduler,
             retired: Counters::default(),
             estimator: Estimator::default(),
