@@ -53,6 +53,19 @@ impl Addr {
         Self([0, 0, 0, word])
     }
 
+    /// The first eight bytes, and the others.
+    #[inline]
+    pub(crate) fn halves(self) -> [u64; 2] {
+        let [a, b, c, d] = self.0.map(u64::from);
+        [a << 32 | b, c << 32 | d]
+    }
+
+    /// The words in front of the last.
+    #[inline]
+    pub(crate) const fn rest(self) -> [u32; 3] {
+        [self.0[0], self.0[1], self.0[2]]
+    }
+
     pub(crate) const fn last(self) -> u32 {
         self.0[3]
     }

@@ -46,8 +46,9 @@ const EXPIRY: &str = "expiry";
 
 const NAT: Scene = Scene::nat(FLOWS);
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     Case { one_by_one: true, ..Case::new("nat-v4-one-by-one", NAT) },
+    Case { one_by_one: true, ..Case::new("nat-v6-one-by-one", NAT.family(Family::V6)) },
     Case::new("nat-v4-burst", NAT),
     Case::new("nat-v4-udp-burst", NAT.protocol(Protocol::Udp)),
     Case::new("nat-v6-burst", NAT.family(Family::V6)),

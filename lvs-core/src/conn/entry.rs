@@ -335,7 +335,6 @@ pub(crate) enum Side {
 impl Entry {
     /// An entry with its addresses, and nothing else decided.
     pub(crate) fn new(kind: Kind, ends: &Ends, flags: Flags) -> Self {
-        let rest = |a: Addr| [a.0[0], a.0[1], a.0[2]];
         let sum = |a: Addr| a.0.iter().fold(Sum::default(), |sum, &word| sum.plus(Sum::word(word)));
         let (old, new) = (sum(ends.virtual_.0), sum(ends.server.0));
         let port = |p: u16| Sum::word(u32::from(p));
@@ -365,9 +364,9 @@ impl Entry {
             told_state: tcp::NONE,
             wheel_tick: 0,
             generation: 0,
-            client_rest: rest(ends.client.0),
-            virtual_rest: rest(ends.virtual_.0),
-            server_rest: rest(ends.server.0),
+            client_rest: ends.client.0.rest(),
+            virtual_rest: ends.virtual_.0.rest(),
+            server_rest: ends.server.0.rest(),
             wheel_next: NONE,
             wheel_prev: NONE,
             control: NONE,
@@ -512,6 +511,22 @@ impl Entry {
             Method::Dr | Method::Tun => (self.virtual_, self.virtual_port),
         };
         from == key.from
+    }
+
+    /// What lies in front of the last words of IPv6 addresses: those of a packet's source and destination.
+    #[inline(always)]
+    pub(crate) fn has_rests(&self, side: Side, [source, destination]: [[u32; 3]; 2]) -> bool {
+        let (client, other) = match side {
+            Side::Client => (source, destination),
+            Side::Server => (destination, source),
+        };
+        let known = match (side, self.method()) {
+            (Side::Server, Method::Nat) => &self.server_rest,
+            _ => &self.virtual_rest,
+        };
+        // All at once: a branch for each word would be a guess more.
+        let differ = |a: &[u32; 3], b: [u32; 3]| (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]);
+        differ(&self.client_rest, client) | differ(known, other) == 0
     }
 
     fn client_end(&self) -> (Addr, u16) {

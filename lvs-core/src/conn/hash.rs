@@ -23,11 +23,17 @@ impl HashKey {
     /// connections, apart.
     #[inline]
     pub(crate) fn flow(&self, family: Family, salt: u16, a: (Addr, u16), b: (Addr, u16)) -> u64 {
-        let k = &self.0;
         let (a, b) = match family {
             Family::V4 => (u64::from(a.0.last()) << 16 | u64::from(a.1), u64::from(b.0.last()) << 16 | u64::from(b.1)),
             Family::V6 => (self.endpoint_v6(a), self.endpoint_v6(b)),
         };
+        self.ends(salt, a, b)
+    }
+
+    /// The same, of what endpoints come to.
+    #[inline(always)]
+    fn ends(&self, salt: u16, a: u64, b: u64) -> u64 {
+        let k = &self.0;
         let (low, high) = if a < b { (a, b) } else { (b, a) };
         let mixed = fold(low ^ k[0] ^ u64::from(salt) << 48, high ^ k[1]);
         fold(mixed ^ k[2], k[3])
@@ -35,8 +41,8 @@ impl HashKey {
 
     #[inline]
     fn endpoint_v6(&self, (address, port): (Addr, u16)) -> u64 {
-        let [a, b, c, d] = address.0.map(u64::from);
-        fold((a << 32 | b) ^ self.0[4], (c << 32 | d) ^ self.0[5]) ^ u64::from(port).rotate_left(32)
+        let [high, low] = address.halves();
+        fold(high ^ self.0[4], low ^ self.0[5]) ^ u64::from(port).rotate_left(32)
     }
 
     /// The hash of any few words, for the tables off the packet path.

@@ -11,7 +11,7 @@ use super::id::NONE;
 use super::index::Index;
 use super::processor;
 use super::slab::Slab;
-use crate::addr::{Addr, Family};
+use crate::addr::Family;
 use crate::flow::Tuple;
 use crate::persist::TemplateKey;
 use crate::time::Instant;
@@ -120,31 +120,32 @@ impl Table {
         }
     }
 
-    /// The side that a plain packet comes from, if a candidate is its connection, and certainly the first of all. `whole`
-    /// are the whole addresses of IPv6.
+    /// The side that a plain packet comes from, if a candidate is its connection, and certainly the first of all. `rests`
+    /// are those of IPv6 addresses, source and destination, in front of their last words.
     #[inline(always)]
     pub(crate) fn side_of(
         &self,
         candidate: u32,
         (plain, family): (&Plain, Family),
-        whole: impl FnOnce() -> (Addr, Addr),
+        rests: impl FnOnce() -> [[u32; 3]; 2],
         now: Instant,
     ) -> Option<Side> {
         let entry = self.slab.get(candidate);
         if self.crossed || entry.is_over(now) {
             return None;
         }
-        let is_v4 = matches!(family, Family::V4);
-        let (source, destination) = if is_v4 { (Addr::UNSPECIFIED, Addr::UNSPECIFIED) } else { whole() };
-        if entry.is_request(RequestKey::of_plain(plain, family)) {
-            let is_request = is_v4 || entry.client() == source && entry.virtual_address() == destination;
-            return is_request.then_some(Side::Client);
-        }
-        if entry.is_reply(ReplyKey::of_plain(plain, family)) {
-            let is_reply = is_v4 || entry.client() == destination && entry.sends_from(source);
-            return is_reply.then_some(Side::Server);
-        }
-        None
+        let side = if entry.is_request(RequestKey::of_plain(plain, family)) {
+            Side::Client
+        } else if entry.is_reply(ReplyKey::of_plain(plain, family)) {
+            Side::Server
+        } else {
+            return None;
+        };
+        let is_whole = match family {
+            Family::V4 => true,
+            Family::V6 => entry.has_rests(side, rests()),
+        };
+        is_whole.then_some(side)
     }
 
     /// The same, where the last words of addresses are not all: two tests of the whole ones.

@@ -20,7 +20,7 @@ use crate::stats::Counters;
 use crate::time::Instant;
 use crate::verdict::{Direction, Forward, Verdict};
 use crate::wire::packet::Packet;
-use crate::wire::plain::Plain;
+use crate::wire::plain::{self, Plain};
 
 impl Director {
     /// Takes a plain packet along its connection, of which the first candidate is known; the connection. Else nothing has
@@ -36,8 +36,8 @@ impl Director {
         (candidate, hash): (u32, u64),
         verdict: &mut Verdict,
     ) -> Result<u32, Option<(u32, Side)>> {
-        let whole = || plain.0.addresses(plain.1, packet.bytes());
-        match self.flows.table.side_of(candidate, plain, whole, now) {
+        let rests = || plain::rests(packet.bytes());
+        match self.flows.table.side_of(candidate, plain, rests, now) {
             Some(side) => self.go_along(now, packet, meta, plain, (candidate, side), verdict),
             None => self.go_another_way(now, packet, meta, *plain.0, hash, verdict),
         }

@@ -33,10 +33,10 @@ impl Director {
     /// Whether a flow has a connection, of which the first candidate is known.
     #[inline]
     fn is_known(&self, candidate: u32, hash: u64, tuple: &Tuple, now: Instant) -> bool {
-        let (table, whole) = (&self.flows.table, || (tuple.source, tuple.destination));
+        let (table, rests) = (&self.flows.table, || [tuple.source.rest(), tuple.destination.rest()]);
         let at_once = Plain::of_flow(tuple).and_then(|plain| match tuple.family {
-            Family::V4 => table.side_of(candidate, (&plain, Family::V4), whole, now),
-            Family::V6 => table.side_of(candidate, (&plain, Family::V6), whole, now),
+            Family::V4 => table.side_of(candidate, (&plain, Family::V4), rests, now),
+            Family::V6 => table.side_of(candidate, (&plain, Family::V6), rests, now),
         });
         at_once.is_some() || table.find(hash, tuple, now).is_some()
     }

@@ -146,29 +146,48 @@ impl Director {
     pub fn process_into(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
         let now = self.see(now);
         let bytes = packet.bytes();
-        if Plain::family_of(bytes) == Some(Family::V4)
-            && let Some(plain) = Plain::of_v4(bytes, meta.checksum == Checksum::Unverified)
-        {
-            let plain = (&plain, Family::V4);
-            let hash = self.flows.table.hash_plain(plain, bytes);
-            let mut found = None;
-            if let Some(candidate) = self.flows.table.candidate(hash) {
-                match self.go_straight_by(now, packet, meta, plain, (candidate, hash), verdict) {
-                    Ok(_) => return,
-                    Err(other) => found = other,
-                }
+        match Plain::family_of(bytes) {
+            Some(Family::V4) => {
+                let plain = Plain::of_v4(bytes, meta.checksum == Checksum::Unverified);
+                self.process_plain(now, packet, meta, (plain, Family::V4), verdict);
             }
-            self.conclude_at_length(now, packet, meta, Search::Done(found), verdict);
-        } else {
-            self.process_other(now, packet, meta, verdict);
+            Some(Family::V6) => self.process_v6(now, packet, meta, verdict),
+            None => self.conclude_at_length(now, packet, meta, Search::Pending, verdict),
         }
     }
 
-    /// The same of IPv6, or of anything that is not plain.
     #[inline(never)]
-    fn process_other(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
-        let glance = self.look_at_one(packet, meta);
-        self.conclude(now, packet, meta, &glance, verdict);
+    fn process_v6(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta, verdict: &mut Verdict) {
+        let plain = Plain::of_v6(packet.bytes());
+        self.process_plain(now, packet, meta, (plain, Family::V6), verdict);
+    }
+
+    #[inline(always)]
+    fn process_plain(
+        &mut self,
+        now: Instant,
+        packet: &mut Packet<'_>,
+        meta: Meta,
+        (plain, family): (Option<Plain>, Family),
+        verdict: &mut Verdict,
+    ) {
+        let search = match &plain {
+            None => Search::Pending,
+            Some(plain) => {
+                let hash = self.flows.table.hash_plain((plain, family), packet.bytes());
+                match self.flows.table.candidate(hash) {
+                    None => Search::Done(None),
+                    Some(candidate) => {
+                        let by = (candidate, hash);
+                        match self.go_straight_by(now, packet, meta, (plain, family), by, verdict) {
+                            Ok(_) => return,
+                            Err(found) => Search::Done(found),
+                        }
+                    }
+                }
+            }
+        };
+        self.conclude_at_length(now, packet, meta, search, verdict);
     }
 
     /// Processes packets in order: `verdicts[i]` is that of `packets[i]`, with `metas[i]`. As many are processed as the

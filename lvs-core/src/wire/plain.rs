@@ -158,6 +158,13 @@ fn ports(bytes: &[u8], transport: usize) -> Option<u32> {
     (ports & 0xffff != 0).then_some(ports)
 }
 
+/// What lies in front of the last words of an IPv6 packet's source and destination.
+#[inline(always)]
+pub(crate) fn rests(bytes: &[u8]) -> [[u32; 3]; 2] {
+    let (source, destination) = addresses(bytes);
+    [source.rest(), destination.rest()]
+}
+
 /// Source and destination of an IPv6 header.
 #[inline(always)]
 fn addresses(bytes: &[u8]) -> (Addr, Addr) {
