@@ -1,8 +1,9 @@
 //! The handles: what a `lvs_director` and a `lvs_shared` pointer points to, how they come, go and are borrowed.
 
 use core::any::Any;
-use core::cell::{Cell, UnsafeCell};
+use core::cell::{Cell, RefCell, UnsafeCell};
 use core::fmt::Display;
+use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{NonNull, null};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -125,7 +126,8 @@ impl lvs_director {
         (handle.inner.into_inner().notes, handle.state.get() == State::Poisoned)
     }
 
-    /// Takes a handle back and frees it; null is nothing, and so is one that is lent or in the midst of a call.
+    /// Takes a handle back and frees it; null is nothing, and so is one that is lent or in the midst of a call. It is busy
+    /// to its end: a scheduler of the caller's that is let go of may call it.
     ///
     /// # Safety
     /// Null, or from [`give`](Self::give) and not taken back before; no other thread borrows it.
@@ -137,8 +139,13 @@ impl lvs_director {
         });
         if is_free {
             // SAFETY: not null, so a box that was given away and that nobody else has: the caller's promise, and the
-            // look above.
-            drop(unsafe { Box::from_raw(handle) });
+            // look above. What it holds is dropped once, since the box that is dropped is one of bytes, and until then
+            // a callback finds the state where it was.
+            unsafe {
+                (*handle).state.set(State::Busy);
+                (*handle).inner.get().drop_in_place();
+                drop(Box::from_raw(handle.cast::<MaybeUninit<Self>>()));
+            }
         }
     }
 
@@ -241,6 +248,39 @@ pub struct lvs_shared {
 thread_local! {
     /// The shared director that this thread is within.
     static WITHIN: Cell<*const lvs_shared> = const { Cell::new(null()) };
+    /// Those that it is within further out: callbacks may call other directors.
+    static OUTER: RefCell<Vec<*const lvs_shared>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A thread within a shared director, for as long as this is there.
+struct Within {
+    outer: *const lvs_shared,
+}
+
+impl Within {
+    /// Enters a director, unless the thread is within it already.
+    #[inline]
+    fn enter(handle: *const lvs_shared) -> Result<Self, lvs_status> {
+        let outer = WITHIN.get();
+        if !outer.is_null() {
+            if outer == handle || OUTER.with_borrow(|further| further.contains(&handle)) {
+                return Err(LVS_ERR_BUSY);
+            }
+            OUTER.with_borrow_mut(|further| further.push(outer));
+        }
+        WITHIN.set(handle);
+        Ok(Self { outer })
+    }
+}
+
+impl Drop for Within {
+    #[inline]
+    fn drop(&mut self) {
+        WITHIN.set(self.outer);
+        if !self.outer.is_null() {
+            OUTER.with_borrow_mut(Vec::pop);
+        }
+    }
 }
 
 impl lvs_shared {
@@ -250,12 +290,15 @@ impl lvs_shared {
         Box::into_raw(Box::new(Self { director, notes, poisoned }))
     }
 
-    /// Takes a handle back and frees it; null is nothing, and so is one that this thread is within.
+    /// Takes a handle back and frees it; null is nothing, and so is one that this thread is within. The thread is within
+    /// it to its end: a scheduler of the caller's that is let go of may call it.
     ///
     /// # Safety
     /// Null, or from [`give`](Self::give) and not taken back before; no other thread borrows it.
     pub(crate) unsafe fn take(handle: *mut Self) {
-        if !handle.is_null() && WITHIN.get() != handle {
+        if !handle.is_null()
+            && let Ok(_within) = Within::enter(handle)
+        {
             // SAFETY: not null, so a box that was given away and that nobody else has: the caller's promise.
             drop(unsafe { Box::from_raw(handle) });
         }
@@ -266,15 +309,16 @@ impl lvs_shared {
     /// # Safety
     /// Null, or from [`give`](Self::give) and not taken back during `'a`.
     pub(crate) unsafe fn borrow<'a>(handle: *const Self) -> Result<Visit<'a>, lvs_status> {
-        // SAFETY: null, or a live handle: the caller's promise.
-        let handle = unsafe { handle.as_ref() }.ok_or(LVS_ERR_NULL)?;
-        if WITHIN.get() == handle {
-            return Err(LVS_ERR_BUSY);
+        if handle.is_null() {
+            return Err(LVS_ERR_NULL);
         }
+        let within = Within::enter(handle)?;
+        // SAFETY: not null, so a live handle, and not in the midst of its end: the caller's promise, and the look above.
+        let handle = unsafe { &*handle };
         if handle.poisoned.load(Ordering::Relaxed) {
             return Err(LVS_ERR_INTERNAL);
         }
-        Ok(Visit { handle, outer: WITHIN.replace(handle), unwinding: panicking() })
+        Ok(Visit { handle, unwinding: panicking(), _within: within })
     }
 
     /// Notes why a call is refused.
@@ -303,9 +347,8 @@ impl lvs_shared {
 /// A shared handle borrowed for a call: dropped by a panic, it leaves the handle poisoned.
 pub(crate) struct Visit<'a> {
     handle: &'a lvs_shared,
-    /// The one that this thread was within before.
-    outer: *const lvs_shared,
     unwinding: bool,
+    _within: Within,
 }
 
 impl Deref for Visit<'_> {
@@ -317,7 +360,6 @@ impl Deref for Visit<'_> {
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        WITHIN.set(self.outer);
         if panicking() && !self.unwinding {
             self.handle.poisoned.store(true, Ordering::Relaxed);
         }

@@ -132,7 +132,11 @@ static uint32_t pick_alone(const lvs_new_flow *flow, const lvs_candidate *server
 
 static void released_alone(void *user)
 {
-    ((struct alone *)user)->released++;
+    struct alone *alone = user;
+    uint64_t at;
+    CHECK(lvs_shared_next_deadline(alone->shared, &at) == LVS_ERR_BUSY); /* while it is freed, too */
+    lvs_shared_free(alone->shared);
+    alone->released++;
 }
 
 static void take_it_up(lvs_director *director, void *user)
@@ -240,9 +244,50 @@ static void the_verbs_are_those_of_a_director(void)
     lvs_shared_free(shared);
 }
 
+/* Two directors, one within the other. */
+struct both {
+    lvs_shared *outer, *inner;
+    int calls;
+};
+
+static void call_both(lvs_director *director, void *user)
+{
+    struct both *both = user;
+    uint64_t at;
+
+    CHECK(lvs_director_next_deadline(director, &at) == LVS_OK);
+    CHECK(lvs_shared_next_deadline(both->inner, &at) == LVS_ERR_BUSY);
+    CHECK(lvs_shared_next_deadline(both->outer, &at) == LVS_ERR_BUSY);
+    both->calls++;
+}
+
+static void call_inner(lvs_director *director, void *user)
+{
+    struct both *both = user;
+    uint64_t at;
+
+    CHECK(lvs_shared_with(both->inner, call_both, both) == LVS_OK);
+    CHECK(lvs_director_next_deadline(director, &at) == LVS_OK);
+    CHECK(lvs_shared_next_deadline(both->inner, &at) == LVS_OK);
+    CHECK(lvs_shared_next_deadline(both->outer, &at) == LVS_ERR_BUSY);
+    both->calls++;
+}
+
+static void a_thread_does_not_wait_for_itself(void)
+{
+    struct both both = { shared_with_rules(), shared_with_rules(), 0 };
+    uint64_t at;
+
+    CHECK(lvs_shared_with(both.outer, call_inner, &both) == LVS_OK && both.calls == 2);
+    CHECK(lvs_shared_next_deadline(both.inner, &at) == LVS_OK && lvs_shared_next_deadline(both.outer, &at) == LVS_OK);
+    lvs_shared_free(both.outer);
+    lvs_shared_free(both.inner);
+}
+
 int main(void)
 {
     threads_do_not_wait_for_rules();
+    a_thread_does_not_wait_for_itself();
     one_thread_at_a_time_asks_a_scheduler();
     the_verbs_are_those_of_a_director();
     puts("ok");
