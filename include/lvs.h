@@ -9,14 +9,17 @@
  * out static, or into a buffer of the caller's, with a zero byte behind them.
  *
  * Results. What can fail returns lvs_status, and LVS_OK is 0. Other results come through pointers, the last
- * parameters, and are written only on LVS_OK unless the function says otherwise.
+ * parameters, and are written only on LVS_OK unless the function says otherwise. A call that is refused has changed
+ * nothing unless the function says otherwise. LVS_ERR_NULL, LVS_ERR_ARGUMENT, LVS_ERR_BUSY and LVS_ERR_INTERNAL may come
+ * from every function, LVS_ERR_SPACE from every one that fills a buffer; the others are named where they may come.
  *
  * Records. One that may grow in later versions begins with its size, and has a macro LVS_..._INIT to begin with if it goes
  * in; one that comes out has its size put there by the caller. Fields called reserved are 0.
  *
  * Pointers. Each is NULL, or points to what its type says, for as long as the call lasts, and nothing else writes there
  * meanwhile. Where results or text are written, nothing else may read. NULL is answered with LVS_ERR_NULL unless the
- * function allows it; an array or a text may be NULL if it is empty. A handle is one that was given and not taken back.
+ * function allows it; an array or a text may be NULL if it is empty. A handle is one that was given and not taken back:
+ * one that was freed must not be used, and nothing can tell.
  *
  * Numbers. Those that stand for something are checked on their way in, and keep their meaning from version to version.
  * Ports and marks are numbers, not in network byte order.
@@ -32,10 +35,12 @@
  * that a dataplane needs while it runs, and lends the whole director for the rest.
  *
  * Callbacks. Only the functions that walk, lend or apply, and a scheduler of one's own, call back: in the thread of the
- * call, before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY.
+ * call, before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY,
+ * and other handles work. A callback returns: no longjmp, and no C++ exception, may leave it.
  *
  * Time. A number of nanoseconds since any origin; UINT64_MAX is never. The library reads no clock. To a lvs_director an
- * earlier time than the latest that it was told counts as that one.
+ * earlier time than the latest that it was told counts as that one. Threads may tell a lvs_shared different times: what
+ * two of them share lives by the latest.
  *
  * Made from the sources of lvs-ffi; changes go there.
  */
@@ -906,7 +911,7 @@ typedef struct lvs_connection {
   struct lvs_server_id server_id;
   /* The client; of a template, its network and port 0. */
   struct lvs_address client;
-  /* The virtual address. For protocol 0 its first four bytes are the firewall mark. */
+  /* The virtual address. For protocol 0 its first four bytes are the firewall mark, most significant first. */
   struct lvs_address target;
   /* The real server. */
   struct lvs_address server;
@@ -930,7 +935,7 @@ typedef struct lvs_filter {
   uint32_t size;
   /* The IP protocol number of one that is balanced, or 0. */
   uint8_t protocol;
-  /* With a client: how many bits of its address count. */
+  /* With a client: how many bits of its address count, up to 32 or 128; with 0 it is every client of its family. */
   uint8_t prefix;
   /* 0. */
   uint16_t reserved;
@@ -957,11 +962,11 @@ typedef struct lvs_event {
   /* With LVS_EVENT_DRAIN_DEADLINE how many connections were left, with LVS_EVENT_DRAINED whether the server was
    * removed; else 0. */
   uint32_t count;
-  /* The server that the event is about, or that of the connection. */
+  /* The server that the event is about, or that of the connection; the index is LVS_NONE if that has none. */
   struct lvs_server_id server_id;
-  /* The connection that the event is about. If it is gone, its id finds nothing any more. */
+  /* The connection that the event is about; else the index is LVS_NONE. If it is gone, its id finds nothing any more. */
   struct lvs_connection_id connection;
-  /* The client's end of the connection. */
+  /* The client's end of the connection; this and the next two have family 0 if the event is about none. */
   struct lvs_address client;
   /* The virtual end. */
   struct lvs_address target;
@@ -1111,15 +1116,14 @@ typedef struct lvs_candidate {
 /* A scheduler of one's own. Begin with LVS_SCHEDULER_INIT and put at least pick.
  *
  * The functions are called in the thread that makes the call, in the midst of it, and never two at once for one service,
- * not even by a shared director. They must return (no longjmp, no C++ exception), and must not call the director that
- * calls them: LVS_ERR_BUSY. The arrays are there only as long as the call lasts: all servers of the service, the newest
- * first. */
+ * not even by a shared director. They must not call the director that calls them: LVS_ERR_BUSY. The arrays are there only
+ * as long as the call lasts: all servers of the service, the newest first. */
 typedef struct lvs_scheduler {
   /* sizeof(lvs_scheduler). */
   uint32_t size;
   /* LVS_WEIGHTS_*. */
   uint32_t weights;
-  /* Chooses the server of a new flow: its place in the array, or LVS_NONE if none can take it. */
+  /* Chooses the server of a new flow: its place in the array, eligible or not, or LVS_NONE if none can take it. */
   uint32_t (*pick)(const struct lvs_new_flow *flow, const struct lvs_candidate *servers, size_t count, void *user);
   /* Is told that the service has taken up the scheduler, or that a server came, went or was edited; or NULL. */
   void (*changed)(const struct lvs_candidate *servers, size_t count, void *user);
@@ -1159,7 +1163,8 @@ const char *lvs_version_text(void);
  * much memory. Thread-safe. */
 lvs_status lvs_director_new(const struct lvs_config *config, struct lvs_director **out);
 
-/* Frees a director, or does nothing for NULL and from within a callback of its own. One thread at a time per handle. */
+/* Frees a director and lets go of its schedulers, or does nothing for NULL and from within a callback of its own. One
+ * thread at a time per handle. */
 void lvs_director_free(struct lvs_director *director);
 
 /* Carries out one line of ipvsadm, with or without that word in front, and writes what it prints, a listing for
@@ -1189,8 +1194,8 @@ lvs_status lvs_director_load(struct lvs_director *director,
                              uint32_t *error_column);
 
 /* Writes why a rule or a call was refused the last time (LVS_ERR_RULE, LVS_ERR_REFUSED, and what is there already, is
- * missing or has no room), or nothing if that never was. needed is as for lvs_director_run. One thread at a time per
- * handle. */
+ * missing or has no room), or nothing if that never was. Calls that only look (with a const director) leave it as it is.
+ * needed is as for lvs_director_run. One thread at a time per handle. */
 lvs_status lvs_director_last_error(const struct lvs_director *director, char *out, size_t capacity, size_t *needed);
 
 /* Lets time pass: ends connections whose deadline has come, renews counters and rates.
@@ -1204,13 +1209,14 @@ lvs_status lvs_director_advance(struct lvs_director *director, uint64_t now_ns, 
  * again after each call that takes packets, time or lines. One thread at a time per handle. */
 lvs_status lvs_director_next_deadline(const struct lvs_director *director, uint64_t *out_ns);
 
-/* Processes packets in order. Each gets its result at the same place of the other array.
+/* Processes packets in order. Each gets its result at the same place of the other array. The records stay as they are:
+ * where a packet is by then its result tells.
  *
  * A bad packet is no error, it gets its verdict. With LVS_PASS and LVS_DROP its bytes are as they were. Only if a record
  * is not as this header says is the call refused, and then no packet was looked at and no result written:
  * LVS_ERR_ARGUMENT for a packet beyond its buffer, an unknown flag or a reserved field that is not 0, LVS_ERR_NULL for
- * a buffer. Buffers of packets of one call must not overlap. Bursts of 64 are several times faster than single packets
- * once there are many connections. One thread at a time per handle. */
+ * a buffer that is NULL with a capacity that is not 0. Buffers of packets of one call must not overlap. Bursts of 64 are
+ * several times faster than single packets once there are many connections. One thread at a time per handle. */
 lvs_status lvs_director_process(struct lvs_director *director,
                                 uint64_t now_ns,
                                 const struct lvs_packet *packets,
@@ -1271,8 +1277,9 @@ lvs_status lvs_director_service(const struct lvs_director *director,
  * LVS_ERR_BUSY. One thread at a time per handle. */
 lvs_status lvs_director_each_service(const struct lvs_director *director, lvs_service_visitor visit, void *user);
 
-/* Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED for
- * numbers out of range, LVS_ERR_FULL for timeouts that 65535 other services have of their own; then nothing has changed. One thread at a time per handle. */
+/* Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED
+ * for numbers out of range, LVS_ERR_FULL if 65535 other services have timeouts of their own; then nothing has changed.
+ * One thread at a time per handle. */
 lvs_status lvs_director_set_service_options(struct lvs_director *director,
                                             struct lvs_service_id service,
                                             const struct lvs_service_options *options);
@@ -1408,7 +1415,8 @@ lvs_status lvs_director_each_connection(const struct lvs_director *director, lvs
 lvs_status lvs_director_flush(struct lvs_director *director, const struct lvs_filter *filter, size_t *ended);
 
 /* The same in parts: looks at up to budget places of the table from *place on, which is 0 at first and is moved on.
- * *more, if not NULL, tells whether the rest is for another call. One thread at a time per handle. */
+ * ended, if not NULL, is how many this call has ended; *more, if not NULL, tells whether the rest is for another call.
+ * One thread at a time per handle. */
 lvs_status lvs_director_flush_some(struct lvs_director *director,
                                    const struct lvs_filter *filter,
                                    size_t *place,
@@ -1434,7 +1442,7 @@ const char *lvs_gone_name(uint32_t gone);
  *
  * result, if not NULL, is written on LVS_OK and on LVS_ERR_SPACE: the result to expect, but that offset and length are
  * those of the packet. Its verdict is LVS_VERDICT_UNKNOWN if the service's scheduler cannot be asked without being
- * changed. One thread at a time per handle. */
+ * changed. A wrong record is refused as by lvs_director_process. One thread at a time per handle. */
 lvs_status lvs_director_explain(const struct lvs_director *director,
                                 uint64_t now_ns,
                                 const struct lvs_packet *packet,
@@ -1595,8 +1603,8 @@ lvs_status lvs_director_edit_service_with(struct lvs_director *director,
  * as 1, and more than 1024 as 1024. Everything else is as for lvs_director_new. Thread-safe. */
 lvs_status lvs_shared_new(const struct lvs_config *config, size_t shards, struct lvs_shared **out);
 
-/* Frees a director, or does nothing for NULL and from within a callback of its own. No call of another thread may be
- * under way. One thread at a time per handle. */
+/* Frees a director and lets go of its schedulers, or does nothing for NULL and from within a callback of its own. No call
+ * of another thread may be under way. One thread at a time per handle. */
 void lvs_shared_free(struct lvs_shared *shared);
 
 /* Processes packets in order, as lvs_director_process does, at a shard: each thread its own. A number that is too large

@@ -31,7 +31,7 @@ pub struct lvs_connection {
     pub server_id: lvs_server_id,
     /// The client; of a template, its network and port 0.
     pub client: lvs_address,
-    /// The virtual address. For protocol 0 its first four bytes are the firewall mark.
+    /// The virtual address. For protocol 0 its first four bytes are the firewall mark, most significant first.
     pub target: lvs_address,
     /// The real server.
     pub server: lvs_address,
@@ -139,7 +139,7 @@ pub struct lvs_filter {
     pub size: u32,
     /// The IP protocol number of one that is balanced, or 0.
     pub protocol: u8,
-    /// With a client: how many bits of its address count.
+    /// With a client: how many bits of its address count, up to 32 or 128; with 0 it is every client of its family.
     pub prefix: u8,
     /// 0.
     pub reserved: u16,
@@ -188,6 +188,9 @@ impl lvs_filter {
             (false, false) => return Err(LVS_ERR_ARGUMENT),
         };
         if let Some(client) = self.client.given()? {
+            if self.prefix > if client.is_ipv4() { 32 } else { 128 } {
+                return Err(LVS_ERR_ARGUMENT);
+            }
             filter = filter.client(client, self.prefix);
         }
         if self.protocol != 0 {
@@ -222,7 +225,8 @@ pub unsafe extern "C" fn lvs_director_flush(
 }
 
 /// The same in parts: looks at up to budget places of the table from *place on, which is 0 at first and is moved on.
-/// *more, if not NULL, tells whether the rest is for another call. One thread at a time per handle.
+/// ended, if not NULL, is how many this call has ended; *more, if not NULL, tells whether the rest is for another call.
+/// One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_flush_some(
     director: *mut lvs_director,

@@ -135,7 +135,8 @@ pub unsafe extern "C" fn lvs_director_new(config: *const lvs_config, out: *mut *
     })
 }
 
-/// Frees a director, or does nothing for NULL and from within a callback of its own. One thread at a time per handle.
+/// Frees a director and lets go of its schedulers, or does nothing for NULL and from within a callback of its own. One
+/// thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_free(director: *mut lvs_director) {
     boundary(|| {
@@ -214,8 +215,8 @@ pub(crate) fn point_at(error: &RuleError, line: Option<&mut MaybeUninit<u32>>, c
 }
 
 /// Writes why a rule or a call was refused the last time (LVS_ERR_RULE, LVS_ERR_REFUSED, and what is there already, is
-/// missing or has no room), or nothing if that never was. needed is as for lvs_director_run. One thread at a time per
-/// handle.
+/// missing or has no room), or nothing if that never was. Calls that only look (with a const director) leave it as it is.
+/// needed is as for lvs_director_run. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_last_error(
     director: *const lvs_director,

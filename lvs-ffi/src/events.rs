@@ -61,11 +61,11 @@ pub struct lvs_event {
     /// With LVS_EVENT_DRAIN_DEADLINE how many connections were left, with LVS_EVENT_DRAINED whether the server was
     /// removed; else 0.
     pub count: u32,
-    /// The server that the event is about, or that of the connection.
+    /// The server that the event is about, or that of the connection; the index is LVS_NONE if that has none.
     pub server_id: lvs_server_id,
-    /// The connection that the event is about. If it is gone, its id finds nothing any more.
+    /// The connection that the event is about; else the index is LVS_NONE. If it is gone, its id finds nothing any more.
     pub connection: lvs_connection_id,
-    /// The client's end of the connection.
+    /// The client's end of the connection; this and the next two have family 0 if the event is about none.
     pub client: lvs_address,
     /// The virtual end.
     pub target: lvs_address,

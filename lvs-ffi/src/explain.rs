@@ -16,7 +16,7 @@ use crate::{
 ///
 /// result, if not NULL, is written on LVS_OK and on LVS_ERR_SPACE: the result to expect, but that offset and length are
 /// those of the packet. Its verdict is LVS_VERDICT_UNKNOWN if the service's scheduler cannot be asked without being
-/// changed. One thread at a time per handle.
+/// changed. A wrong record is refused as by lvs_director_process. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_explain(
     director: *const lvs_director,

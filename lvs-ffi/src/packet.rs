@@ -80,13 +80,14 @@ pub struct lvs_result {
 /// would cost it a fifth more.
 const BURST: usize = 64;
 
-/// Processes packets in order. Each gets its result at the same place of the other array.
+/// Processes packets in order. Each gets its result at the same place of the other array. The records stay as they are:
+/// where a packet is by then its result tells.
 ///
 /// A bad packet is no error, it gets its verdict. With LVS_PASS and LVS_DROP its bytes are as they were. Only if a record
 /// is not as this header says is the call refused, and then no packet was looked at and no result written:
 /// LVS_ERR_ARGUMENT for a packet beyond its buffer, an unknown flag or a reserved field that is not 0, LVS_ERR_NULL for
-/// a buffer. Buffers of packets of one call must not overlap. Bursts of 64 are several times faster than single packets
-/// once there are many connections. One thread at a time per handle.
+/// a buffer that is NULL with a capacity that is not 0. Buffers of packets of one call must not overlap. Bursts of 64 are
+/// several times faster than single packets once there are many connections. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_process(
     director: *mut lvs_director,

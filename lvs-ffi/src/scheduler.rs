@@ -97,9 +97,8 @@ pub enum lvs_weights {
 /// A scheduler of one's own. Begin with LVS_SCHEDULER_INIT and put at least pick.
 ///
 /// The functions are called in the thread that makes the call, in the midst of it, and never two at once for one service,
-/// not even by a shared director. They must return (no longjmp, no C++ exception), and must not call the director that
-/// calls them: LVS_ERR_BUSY. The arrays are there only as long as the call lasts: all servers of the service, the newest
-/// first.
+/// not even by a shared director. They must not call the director that calls them: LVS_ERR_BUSY. The arrays are there only
+/// as long as the call lasts: all servers of the service, the newest first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct lvs_scheduler {
@@ -107,7 +106,7 @@ pub struct lvs_scheduler {
     pub size: u32,
     /// LVS_WEIGHTS_*.
     pub weights: u32,
-    /// Chooses the server of a new flow: its place in the array, or LVS_NONE if none can take it.
+    /// Chooses the server of a new flow: its place in the array, eligible or not, or LVS_NONE if none can take it.
     pub pick: Option<
         extern "C" fn(flow: *const lvs_new_flow, servers: *const lvs_candidate, count: usize, user: *mut c_void) -> u32,
     >,

@@ -363,8 +363,9 @@ pub struct lvs_service_options {
 
 impl ptr::Growing for lvs_service_options {}
 
-/// Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED for
-/// numbers out of range, LVS_ERR_FULL for timeouts that 65535 other services have of their own; then nothing has changed. One thread at a time per handle.
+/// Switches on for a service what the kernel does not do, and off what is not named. LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED
+/// for numbers out of range, LVS_ERR_FULL if 65535 other services have timeouts of their own; then nothing has changed.
+/// One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_set_service_options(
     director: *mut lvs_director,
@@ -392,10 +393,11 @@ pub unsafe extern "C" fn lvs_director_set_service_options(
         let duration = Duration::from_millis(options.slow_start_ms.into());
         let least_percent = match options.slow_start_percent {
             0 => 10,
-            percent => u8::try_from(percent).map_err(|_| LVS_ERR_ARGUMENT)?,
+            // What does not fit is refused as all above 100 are.
+            percent => u8::try_from(percent).unwrap_or(u8::MAX),
         };
         let options = ServiceOptions {
-            timeouts: timeouts.map(|timeouts| timeouts.read()).transpose()?,
+            timeouts: timeouts.map(|own| own.read()).transpose().map_err(|error| handle.refuse(&error))?,
             slow_start: (!duration.is_zero()).then_some(SlowStart { duration, least_percent }),
             begins_anywhere: options.flags & LVS_SERVICE_BEGINS_ANYWHERE != 0,
         };

@@ -35,8 +35,8 @@ pub unsafe extern "C" fn lvs_shared_new(
     })
 }
 
-/// Frees a director, or does nothing for NULL and from within a callback of its own. No call of another thread may be
-/// under way. One thread at a time per handle.
+/// Frees a director and lets go of its schedulers, or does nothing for NULL and from within a callback of its own. No call
+/// of another thread may be under way. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_shared_free(shared: *mut lvs_shared) {
     boundary(|| {

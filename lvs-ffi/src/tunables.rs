@@ -3,9 +3,9 @@
 use core::ffi::{CStr, c_char};
 use core::time::Duration;
 
-use lvs_core::{FlowState, SctpState, TcpState, Timeouts, Tunables};
+use lvs_core::{ControlError, FlowState, SctpState, TcpState, Timeouts, Tunables};
 
-use crate::lvs_status::{self, LVS_ERR_NOT_FOUND, LVS_ERR_REFUSED};
+use crate::lvs_status::{self, LVS_ERR_NOT_FOUND};
 use crate::{director::admission_of, lvs_director, ptr, status::boundary};
 
 /// Changes a setting of the kernel's by its name, with or without "net.ipv4.vs." in front, to a value written as for
@@ -165,12 +165,12 @@ impl lvs_timeouts {
         unsafe { ptr::sized(timeouts, default) }
     }
 
-    pub(crate) fn read(&self) -> Result<Timeouts, lvs_status> {
+    pub(crate) fn read(&self) -> Result<Timeouts, ControlError> {
         let tcp = TcpState::ALL.into_iter().map(FlowState::Tcp).zip(self.tcp_ms);
         let sctp = SctpState::ALL.into_iter().map(FlowState::Sctp).zip(self.sctp_ms);
         let all = tcp.chain(sctp).chain([(FlowState::Udp, self.udp_ms)]);
         all.filter(|&(_, ms)| ms != 0).try_fold(Timeouts::default(), |timeouts, (state, ms)| {
-            timeouts.with(state, Duration::from_millis(ms.into())).map_err(|_| LVS_ERR_REFUSED)
+            timeouts.with(state, Duration::from_millis(ms.into()))
         })
     }
 }
@@ -208,7 +208,8 @@ pub unsafe extern "C" fn lvs_director_set_timeouts(
     boundary(|| {
         // SAFETY: the contract of the crate: valid for this call, or null.
         let (mut handle, timeouts) = unsafe { (lvs_director::borrow(director)?, lvs_timeouts::take(timeouts)?) };
-        handle.director.set_state_timeouts(timeouts.read()?);
+        let timeouts = timeouts.read().map_err(|error| handle.refuse(&error))?;
+        handle.director.set_state_timeouts(timeouts);
         Ok(())
     })
 }

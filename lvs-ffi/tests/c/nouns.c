@@ -325,6 +325,9 @@ static void connections_end_by_what_they_have_in_common(void)
     filter.prefix = 24;
     filter.protocol = LVS_PROTOCOL_TCP;
     filter.server = server;
+    filter.prefix = 33;
+    CHECK(lvs_director_flush(director, &filter, &ended) == LVS_ERR_ARGUMENT);
+    filter.prefix = 24;
     CHECK(lvs_director_flush(director, &filter, &ended) == LVS_OK && ended == 5);
     filter.service = web;
     CHECK(lvs_director_flush(director, &filter, &ended) == LVS_ERR_ARGUMENT);
@@ -573,6 +576,7 @@ static void settings_have_names(void)
     CHECK(timeouts.tcp_ms[LVS_TCP_ESTABLISHED] == 900000 && timeouts.sctp_ms[LVS_SCTP_CLOSED] != 0);
     timeouts.udp_ms = UINT32_MAX;
     CHECK(lvs_director_set_timeouts(director, &timeouts) == LVS_ERR_REFUSED);
+    CHECK(lvs_director_last_error(director, text, sizeof text, NULL) == LVS_OK && strstr(text, "timeout") != NULL);
     timeouts = (lvs_timeouts)LVS_TIMEOUTS_INIT;
     timeouts.tcp_ms[LVS_TCP_SYN_RECEIVED] = 1000;
     CHECK(lvs_director_service_options(director, service, &back, &timeouts) == LVS_OK);
@@ -593,7 +597,7 @@ static void settings_have_names(void)
     options.slow_start_percent = 101;
     CHECK(lvs_director_set_service_options(director, service, &options) == LVS_ERR_REFUSED);
     options.slow_start_percent = 1000;
-    CHECK(lvs_director_set_service_options(director, service, &options) == LVS_ERR_ARGUMENT);
+    CHECK(lvs_director_set_service_options(director, service, &options) == LVS_ERR_REFUSED);
 
     CHECK(lvs_director_set_admission(director, LVS_ADMISSION_EVICT_HALF_OPEN) == LVS_OK);
     CHECK(lvs_director_set_admission(director, 3) == LVS_ERR_ARGUMENT);
@@ -715,7 +719,10 @@ static void changed(const lvs_candidate *servers, size_t count, void *user)
 
 static void released(void *user)
 {
-    ((struct first *)user)->releases++;
+    struct first *first = user;
+    CHECK(lvs_director_clear(first->director) == LVS_ERR_BUSY); /* while it is freed, too */
+    lvs_director_free(first->director);
+    first->releases++;
 }
 
 static void a_scheduler_may_be_the_callers(void)
