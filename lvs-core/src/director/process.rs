@@ -1,8 +1,9 @@
 //! The packet path: bytes in, one verdict each.
 //!
 //! ```text
-//! bytes -> parse -> classify -> lookup ----------+-> track -> plan -> rewrite -> account -> Verdict
-//!                            -> or schedule -----+
+//! bytes -> look -> lookup -> straight ---------------------------------------------------------> Verdict
+//!       -> or parse -> classify -> lookup -------+-> track -> plan -> rewrite -> account -> Verdict
+//!                               -> or schedule --+
 //! ```
 
 use alloc::boxed::Box;
