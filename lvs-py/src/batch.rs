@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PySlice
 
 use crate::convert::{direction_name, instant, kind, meta, method_name, value_error};
 use crate::director::{Director, State};
-use crate::verdicts::Verdicts;
+use crate::verdicts;
 
 /// So many packets are copied before they are processed.
 const SOME: usize = 64;
@@ -755,7 +755,7 @@ impl Batch {
     fn verdict_on<'py>(&self, py: Python<'py>, number: usize) -> Option<PyResult<Bound<'py, PyAny>>> {
         let place = self.places().get(number)?;
         let said = self.parts.verdicts[number];
-        Some(Verdicts::default().of(py, said, self.bytes(place), self.server_of(place)))
+        Some(verdicts::new(py, said, self.bytes(place).into(), self.server_of(place)))
     }
 
     fn bytes(&self, place: &Place) -> &[u8] {

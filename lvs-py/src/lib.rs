@@ -41,4 +41,10 @@ mod _lvs {
     use crate::testing::{SchedulerPool, play_recording};
     #[pymodule_export]
     use crate::verdicts::{Drop, Forward, Pass, Reply};
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::turn::first_interpreter(module.py())
+    }
 }

@@ -13,7 +13,7 @@ use pyo3::{PyClass, ffi};
 /// A value of an object that can be used again. To all who have the object it never changes.
 pub(crate) struct Reused<T>(UnsafeCell<T>);
 
-// SAFETY: it is only written to where there is no other reference to the object that holds it (`put`).
+// SAFETY: it is only written to where there is no other reference to the object that holds it (`change`).
 unsafe impl<T: Send + Sync> Sync for Reused<T> {}
 
 impl<T> Reused<T> {
@@ -21,7 +21,7 @@ impl<T> Reused<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// Changes the value of an object, if nobody else has it.
+    /// Changes the value of an object, if nobody else has it. `of` is a field of the object.
     #[inline]
     pub(crate) fn change<C: PyClass<Frozen = True> + Sync>(
         _py: Python<'_>,

@@ -1,7 +1,8 @@
 //! Whose turn it is: a lock that costs next to nothing as long as nobody else wants it.
 //!
 //! Threads of Python hold the interpreter's own lock wherever a turn begins or ends, so that a look and a store do for what
-//! takes two atomic exchanges elsewhere. An interpreter without that lock gets the exchanges.
+//! takes two atomic exchanges elsewhere. An interpreter without that lock gets the exchanges. There is one interpreter in a
+//! process that may load the module: another could have another lock, and would have other classes of what is raised.
 
 #![allow(unsafe_code)]
 
@@ -9,9 +10,11 @@ use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 const FREE: u8 = 0;
@@ -23,6 +26,19 @@ const HANDED: u8 = 3;
 
 /// So many turns may begin while somebody waits: to hand over each one would cost a change of threads each time.
 const PATIENCE: u32 = 64;
+
+/// Refuses every interpreter of the process but the first.
+pub(crate) fn first_interpreter(_attached: Python<'_>) -> PyResult<()> {
+    static FIRST: AtomicI64 = AtomicI64::new(-1);
+    // SAFETY: this thread is attached to the interpreter that it asks for.
+    let this = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    match FIRST.compare_exchange(-1, this, Ordering::SeqCst, Ordering::SeqCst) {
+        Err(first) if first != this => {
+            Err(PyImportError::new_err("lvs can be used by one interpreter of a process only"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Something that threads use in turn.
 pub(crate) struct Turns<T> {
@@ -74,12 +90,7 @@ impl<T: Send> Turns<T> {
     #[inline(always)]
     fn begin<'a>(&'a self, py: Python<'a>, state: u8) -> Result<Turn<'a, T>, NoTurn> {
         match self.claim(py, state) {
-            found if found == state => {
-                // SAFETY: nobody was inside, and the state is taken now, by this thread: no other turn begins before this
-                // one ends.
-                let inside = unsafe { &mut *self.inside.get() };
-                Ok(Turn { turns: self, inside, _attached: py })
-            }
+            found if found == state => Ok(Turn { turns: self, _attached: py }),
             BROKEN => Err(NoTurn::Broken),
             _ => Err(NoTurn::Taken),
         }
@@ -186,8 +197,8 @@ impl<T> fmt::Debug for Turns<T> {
 
 /// A turn: what is inside, for as long as it lasts. It begins and ends attached to the interpreter.
 pub(crate) struct Turn<'a, T: Send> {
+    /// And not what is inside: a reference to that must not outlive the end of the turn, which `drop` is.
     turns: &'a Turns<T>,
-    inside: &'a mut T,
     _attached: Python<'a>,
 }
 
@@ -196,14 +207,17 @@ impl<T: Send> Deref for Turn<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        self.inside
+        // SAFETY: as below.
+        unsafe { &*self.turns.inside.get() }
     }
 }
 
 impl<T: Send> DerefMut for Turn<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.inside
+        // SAFETY: nobody was inside when this turn began, it made the state `TAKEN`, and no other turn begins before this one
+        // ends. Who has the turn mutably has what is inside alone.
+        unsafe { &mut *self.turns.inside.get() }
     }
 }
 
@@ -216,6 +230,6 @@ impl<T: Send> Drop for Turn<'_, T> {
 
 impl<T: Send + fmt::Debug> fmt::Debug for Turn<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Turn").field(&self.inside).finish()
+        f.debug_tuple("Turn").field(&**self).finish()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use lvs_core::{ConnId, Direction, Method};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use pyo3::{IntoPyObjectExt, PyClass, intern};
+use pyo3::{IntoPyObjectExt, intern};
 
 use crate::convert::{Address, Endpoint, direction, direction_name, endpoint_text, ip_text, method, method_name};
 use crate::reuse::Reused;
@@ -283,53 +283,44 @@ type ForwardKey<'a> = (&'a [u8], IpAddr, Direction, Method, Option<SocketAddr>, 
 /// What pickle keeps of a verdict: its class, and what to call that with.
 type Reduced<'py, T> = (Bound<'py, PyAny>, T);
 
-/// Makes verdicts, and keeps some of them: making an object takes longer than most of the work on a packet.
+/// Verdicts that are there already: making an object takes longer than most of the work on a packet.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
     /// The last two that were sent on: a caller still has the one when it asks for the next.
     sent: [Option<Py<Forward>>; 2],
     oldest: usize,
     /// By the numbers of their reasons.
-    passed: Vec<Option<Py<Pass>>>,
-    dropped: Vec<Option<Py<Drop>>>,
+    passed: Vec<Option<Py<PyAny>>>,
+    dropped: Vec<Option<Py<PyAny>>>,
 }
 
 impl Verdicts {
-    /// One of the four, of a packet as it is after `lvs_core` was at it.
+    /// One that can say this, if there is one. Nothing is made, so that no code of Python runs.
     #[inline]
-    pub(crate) fn of<'py>(
+    pub(crate) fn find<'py>(
         &mut self,
         py: Python<'py>,
         verdict: lvs_core::Verdict,
         packet: &[u8],
         server: Option<SocketAddr>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match verdict {
-            lvs_core::Verdict::Forward(out) => self.forward(py, packet, out, server),
-            lvs_core::Verdict::Reply(reply) => {
-                let reason = Cow::Borrowed(reply.reason.name());
-                let packet = PyBytes::new(py, packet).unbind();
-                Reply { packet, next_hop: reply.next_hop, reason }.into_bound_py_any(py)
-            }
-            lvs_core::Verdict::Pass(reason) => {
-                let new = || Pass { reason: Cow::Borrowed(reason.name()) };
-                kept(py, &mut self.passed, reason as usize, new)
-            }
-            lvs_core::Verdict::Drop(reason) => {
-                let new = || Drop { reason: Cow::Borrowed(reason.name()) };
-                kept(py, &mut self.dropped, reason as usize, new)
-            }
-        }
+    ) -> Option<Bound<'py, PyAny>> {
+        let there = match verdict {
+            lvs_core::Verdict::Forward(out) => return self.used_again(py, packet, out, server),
+            lvs_core::Verdict::Reply(_) => None,
+            lvs_core::Verdict::Pass(reason) => self.passed.get(reason as usize),
+            lvs_core::Verdict::Drop(reason) => self.dropped.get(reason as usize),
+        };
+        there?.as_ref().map(|object| object.clone_ref(py).into_bound(py))
     }
 
     #[inline]
-    fn forward<'py>(
+    fn used_again<'py>(
         &mut self,
         py: Python<'py>,
         packet: &[u8],
         out: lvs_core::Forward,
         server: Option<SocketAddr>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> Option<Bound<'py, PyAny>> {
         let lvs_core::Forward { next_hop, direction, method, connection, .. } = out;
         for kept in self.sent.iter_mut().flatten() {
             let changed = Reused::change(
@@ -345,37 +336,53 @@ impl Verdicts {
                 },
             );
             if changed {
-                return Ok(kept.clone_ref(py).into_bound(py).into_any());
+                return Some(kept.clone_ref(py).into_bound(py).into_any());
             }
         }
-        let (packet, made) = (packet.to_vec(), OnceLock::new());
-        let sent = Sent { packet, made, next_hop, direction, method, server, connection };
-        let new = Bound::new(py, Forward(Reused::new(sent)))?;
-        self.sent[self.oldest] = Some(new.clone().unbind());
-        self.oldest = 1 - self.oldest;
-        Ok(new.into_any())
+        None
+    }
+
+    /// Keeps one that was made.
+    pub(crate) fn keep(&mut self, verdict: lvs_core::Verdict, object: &Bound<'_, PyAny>) {
+        let (all, number) = match verdict {
+            lvs_core::Verdict::Pass(reason) => (&mut self.passed, reason as usize),
+            lvs_core::Verdict::Drop(reason) => (&mut self.dropped, reason as usize),
+            _ => {
+                if let Ok(forward) = object.cast::<Forward>() {
+                    self.sent[self.oldest] = Some(forward.clone().unbind());
+                    self.oldest = 1 - self.oldest;
+                }
+                return;
+            }
+        };
+        if all.len() <= number {
+            all.resize_with(number + 1, || None);
+        }
+        all[number] = Some(object.clone().unbind());
     }
 }
 
-/// What is kept of a number, or it is made.
-#[inline]
-fn kept<'py, T>(
+/// One of the four, of a packet as it is after `lvs_core` was at it.
+pub(crate) fn new<'py>(
     py: Python<'py>,
-    all: &mut Vec<Option<Py<T>>>,
-    number: usize,
-    new: impl FnOnce() -> T,
-) -> PyResult<Bound<'py, PyAny>>
-where
-    T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True> + Into<PyClassInitializer<T>>,
-{
-    if all.len() <= number {
-        all.resize_with(number + 1, || None);
+    verdict: lvs_core::Verdict,
+    packet: Cow<'_, [u8]>,
+    server: Option<SocketAddr>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match verdict {
+        lvs_core::Verdict::Forward(lvs_core::Forward { next_hop, direction, method, connection, .. }) => {
+            let (packet, made) = (packet.into_owned(), OnceLock::new());
+            let sent = Sent { packet, made, next_hop, direction, method, server, connection };
+            Forward(Reused::new(sent)).into_bound_py_any(py)
+        }
+        lvs_core::Verdict::Reply(reply) => {
+            let reason = Cow::Borrowed(reply.reason.name());
+            let packet = PyBytes::new(py, &packet).unbind();
+            Reply { packet, next_hop: reply.next_hop, reason }.into_bound_py_any(py)
+        }
+        lvs_core::Verdict::Pass(reason) => Pass { reason: Cow::Borrowed(reason.name()) }.into_bound_py_any(py),
+        lvs_core::Verdict::Drop(reason) => Drop { reason: Cow::Borrowed(reason.name()) }.into_bound_py_any(py),
     }
-    let object = match &all[number] {
-        Some(object) => object.clone_ref(py),
-        None => all[number].insert(Py::new(py, new())?).clone_ref(py),
-    };
-    Ok(object.into_bound(py).into_any())
 }
 
 /// A connection's id as a number.

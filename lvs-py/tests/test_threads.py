@@ -1,5 +1,8 @@
 """Several threads on one director: one after the other in a Director, at the same time in a SharedDirector."""
 
+import gc
+import subprocess
+import sys
 import threading
 import time
 
@@ -70,6 +73,50 @@ def test_a_director_may_be_closed_under_way():
 
     in_threads(4, work)
     assert sorted(closed) == [1, 2, 3]
+
+
+def test_a_finalizer_may_call_the_director_at_any_time(director):
+    """Garbage is collected wherever an object is made, a verdict for one: the director must not be busy by then."""
+    calls, verdicts, packet = [], [], client(1000)
+
+    class Cycle:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            calls.append(director.process(packet, now=0))
+
+    def work():
+        for _ in range(20):
+            gc.disable()
+            Cycle()
+            gc.enable()
+            # More than it takes to begin a collection, and nothing but verdicts.
+            verdicts.extend(director.process(packet, now=0) for _ in range(1500))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    assert not thread.is_alive(), "it hangs"
+    assert len(calls) == 20 and set(calls) == set(verdicts)
+
+
+def test_one_interpreter_alone_may_use_it():
+    """Another one would have other classes of exceptions, and might have another lock."""
+    code = """
+import _xxsubinterpreters as interpreters
+import lvs
+other = interpreters.create()
+try:
+    interpreters.run_string(other, "import lvs")
+except interpreters.RunFailedError as error:
+    print(error)
+interpreters.destroy(other)
+print(lvs.Director(seed=7))
+"""
+    pytest.importorskip("_xxsubinterpreters")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "ImportError" in ran.stdout and "one interpreter" in ran.stdout and "seed=7" in ran.stdout
 
 
 def test_threads_take_turns_fairly():

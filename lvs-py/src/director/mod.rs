@@ -22,7 +22,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lvs_core::{Config, Packet, Path, ServerId};
+use lvs_core::{Config, Packet, Path, ServerId, Verdict};
 use pyo3::prelude::*;
 
 use crate::batch::Spare;
@@ -32,7 +32,7 @@ use crate::packets::bytes_of;
 use crate::records::Classes;
 use crate::scheduler::Raised;
 use crate::turn::{NoTurn, Turn, Turns};
-use crate::verdicts::Verdicts;
+use crate::verdicts::{self, Verdicts};
 
 pub(crate) use operate::{Which, drain_how, server_of};
 pub(crate) use rules::{ServerWish, Wanted, Wish, listing_line, server_spec};
@@ -212,12 +212,16 @@ impl Director {
         let mut packet = placed(scratch, &bytes);
         let decided = director.process(now, &mut packet, meta);
         let server = match decided {
-            lvs_core::Verdict::Forward(out) => out.server.and_then(|id| address(director, names, id)),
+            Verdict::Forward(out) => out.server.and_then(|id| address(director, names, id)),
             _ => None,
         };
-        let answer = verdicts.of(py, decided, packet.bytes(), server)?;
+        if let Some(verdict) = verdicts.find(py, decided, packet.bytes(), server) {
+            state.leave()?;
+            return Ok(verdict);
+        }
+        let packet = packet.bytes().to_vec();
         state.leave()?;
-        Ok(answer)
+        self.told(py, decided, packet, server)
     }
 
     /// Say where a packet would go at a moment and why, changing nothing. Arguments are those of process.
@@ -263,6 +267,24 @@ impl Director {
         let result = py.detach(|| body(inside));
         state.leave()?;
         Ok(result)
+    }
+
+    /// Makes a verdict. Its turn is over by then: wherever an object is made the interpreter may collect garbage, and a
+    /// finalizer may call this director.
+    fn told<'py>(
+        &self,
+        py: Python<'py>,
+        verdict: Verdict,
+        packet: Vec<u8>,
+        server: Option<SocketAddr>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let object = verdicts::new(py, verdict, packet.into(), server)?;
+        if let Ok(mut turn) = self.state.take(py)
+            && let Some(state) = &mut *turn
+        {
+            state.verdicts.keep(verdict, &object);
+        }
+        Ok(object)
     }
 
     /// Where a scheduler written in Python leaves what it raises.

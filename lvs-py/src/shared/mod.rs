@@ -19,7 +19,7 @@ use crate::director::{HEADROOM, HostWords, State, TAILROOM, configured, random};
 use crate::errors::Error;
 use crate::packets::bytes_of;
 use crate::records::Classes;
-use crate::verdicts::Verdicts;
+use crate::verdicts;
 
 /// A director for several threads, which work in it at the same time: connections are spread over shards.
 ///
@@ -141,7 +141,7 @@ impl SharedDirector {
         let said = py.detach(|| director.process(now, &mut packet, meta));
         let server = if let Verdict::Forward(out) = said { out.server } else { None };
         let server = server.and_then(|id| director.server(id)).map(|server| server.spec.address);
-        Verdicts::default().of(py, said, packet.bytes(), server)
+        verdicts::new(py, said, packet.bytes().into(), server)
     }
 
     /// Decide on many packets, in order, at a shard: as Director.process_batch. Other threads run meanwhile, in here too.
