@@ -1,6 +1,9 @@
 """python -m lvs: what it prints, and what it says when something is wrong."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import lvs
 import pytest
@@ -67,20 +70,34 @@ def test_replay(rules, capture, tmp_path, capsys):
 @pytest.mark.parametrize(
     "line, message",
     [
-        (["listing", "nowhere.rules"], "nowhere.rules"),
+        (["listing", "nowhere.rules"], "lvs: nowhere.rules: No such file or directory"),
+        (["listing", "BINARY"], "binary: not a text in utf-8"),
         (["listing", "WRONG"], "line 1, column 1: `make`"),
         (["replay", "RULES", "nowhere.pcap"], "nowhere.pcap"),
+        (["replay", "RULES", "CAPTURE", "--write", "CAPTURE"], "is the capture that is read"),
         (["replay", "RULES", "RULES"], "not a capture"),
         (["explain", "RULES", "45", "--tunnel-source", "nowhere"], "'nowhere'"),
     ],
 )
-def test_errors_are_one_line(line, message, rules, tmp_path, capsys):
+def test_errors_are_one_line(line, message, rules, capture, tmp_path, capsys):
     (tmp_path / "wrong").write_text("make it fast")
-    line = [{"RULES": rules, "WRONG": str(tmp_path / "wrong")}.get(word, word) for word in line]
-    assert main(line) == 1
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    before = Path(capture).read_bytes()
+    files = {"RULES": rules, "WRONG": str(tmp_path / "wrong"), "BINARY": str(tmp_path / "binary"), "CAPTURE": capture}
+    assert main([files.get(word, word) for word in line]) == 1
+    assert Path(capture).read_bytes() == before
     captured = capsys.readouterr()
     assert captured.err.startswith("lvs: ") and captured.err.count("\n") == 1 and captured.out == ""
     assert message.replace('"', "'") in captured.err.replace('"', "'")
+
+
+def test_nobody_needs_to_read_to_the_end(rules):
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "lvs", "listing", rules], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    listing.stdout.close()
+    assert (listing.stderr.read(), listing.wait()) == ("", 1)
+    listing.stderr.close()
 
 
 WRONG = [

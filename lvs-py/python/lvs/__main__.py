@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +15,24 @@ RULES = "a file of ipvsadm lines (-A, -a and others), - for the standard input"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out a command line, and return what the program is to end with: 0, 1 for an error, 2 for a wrong line."""
+    """Carry out a command line, and return what the program is to end with: 0, 1 for an error, 130 if it is interrupted.
+
+    A wrong line raises SystemExit, with 2.
+    """
     options = _parser().parse_args(arguments)
     try:
         command: int = options.command(options)
+        sys.stdout.flush()
         return command
-    except (lvs.LvsError, OSError, UnicodeDecodeError) as error:
-        print(f"lvs: {error}", file=sys.stderr)
+    except BrokenPipeError:
+        # Whoever reads has enough. What is left would fail once more at the end of the program.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except (lvs.LvsError, OSError) as error:
+        what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"lvs: {what}", file=sys.stderr)
         return 1
 
 
@@ -103,11 +115,12 @@ def _director(options: argparse.Namespace) -> lvs.Director:
 
 
 def _load(director: lvs.Director, path: str) -> None:
-    text = sys.stdin.read() if path == "-" else Path(path).read_text()
     try:
-        director.load(text)
+        director.load(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8"))
     except lvs.RuleError as error:
         raise lvs.LvsError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise lvs.LvsError(f"{path}: not a text in {error.encoding}") from error
 
 
 def _listing(options: argparse.Namespace) -> int:
@@ -126,6 +139,8 @@ def _explain(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     with _director(options) as director:
         capture = lvs.captures.Capture(options.capture)
+        if options.write is not None and options.write.exists() and options.write.samefile(options.capture):
+            raise lvs.LvsError(f"{options.write}: is the capture that is read")
         verdicts: Counter[str] = Counter()
         sent = _balanced(director, capture, verdicts, options.verbose)
         if options.write is None:
