@@ -11,7 +11,7 @@ use lvs_core::{
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::errors::Error;
 
@@ -66,6 +66,22 @@ fn endpoint(text: &str) -> PyResult<SocketAddr> {
     whole.or_else(|| address().map(|address| SocketAddr::new(address, 0))).ok_or_else(|| {
         value_error(format!("{text:?} is not an address and port, such as 192.0.2.1:80 or [2001:db8::1]:80"))
     })
+}
+
+/// Several of a kind, in anything that gives them one by one, but for a text, which would give its letters.
+#[derive(Clone, Debug)]
+pub(crate) struct Several<T>(pub(crate) Vec<T>);
+
+impl<'py, T: for<'a> FromPyObject<'a, 'py, Error = PyErr>> FromPyObject<'_, 'py> for Several<T> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let wrong = || PyTypeError::new_err(format!("a list, or the like, is wanted, not {}", kind(&object)));
+        if object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>() {
+            return Err(wrong());
+        }
+        object.try_iter().map_err(|_| wrong())?.map(|one| one?.extract()).collect::<PyResult<_>>().map(Self)
+    }
 }
 
 /// A service: a text such as `TCP 192.0.2.10:80` or `FWM 5` or `FWM 5 IPv6`, a pair, or a record that has a `key`.

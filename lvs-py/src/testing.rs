@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use crate::convert::{Endpoint, duration, family, flags, seconds, value_error};
+use crate::convert::{Endpoint, Several, duration, family, flags, seconds, value_error};
 use crate::errors::not_found;
 use crate::scheduler::{Candidate, NewFlow, PythonScheduler, Raised, candidates};
 
@@ -30,11 +30,11 @@ pub(crate) struct SchedulerPool {
 #[pymethods]
 impl SchedulerPool {
     #[new]
-    #[pyo3(signature = (scheduler, *, seed = 0, flags = Vec::new(), family = "ipv4"))]
-    fn new(scheduler: &Bound<'_, PyAny>, seed: u64, flags: Vec<String>, family: &str) -> PyResult<Self> {
+    #[pyo3(signature = (scheduler, *, seed = 0, flags = Several(Vec::new()), family = "ipv4"))]
+    fn new(scheduler: &Bound<'_, PyAny>, seed: u64, flags: Several<String>, family: &str) -> PyResult<Self> {
         let raised = Raised::default();
         let family: Family = self::family(family)?;
-        let mut pool = TestPool::new().flags(self::flags(&flags)?).family(family);
+        let mut pool = TestPool::new().flags(self::flags(&flags.0)?).family(family);
         let attached = if let Ok(name) = scheduler.cast::<PyString>() {
             let kind = SchedulerKind::from_name(name.to_str()?);
             let kind = kind.ok_or_else(|| not_found(format!("there is no scheduler {name:?}")))?;
@@ -122,8 +122,8 @@ impl SchedulerPool {
     }
 
     /// Change the flags: of "fallback", "port" and "flag-3". The scheduler sees them at the next pick.
-    fn set_flags(&self, flags: Vec<String>) -> PyResult<()> {
-        let flags = self::flags(&flags)?;
+    fn set_flags(&self, flags: Several<String>) -> PyResult<()> {
+        let flags = self::flags(&flags.0)?;
         self.change(|pool| {
             pool.set_flags(flags);
             Ok(())

@@ -380,3 +380,17 @@ def test_work_comes_in_parts(kind):
         assert director.advance(1001.0) is False
         with pytest.raises(lvs.NotFoundError):
             director.flush_some(budget=1, service="tcp 192.0.2.99:1")
+
+
+def test_lists_may_be_anything_that_gives_their_items(director):
+    web = director.add_service("tcp", "192.0.2.10:443", scheduler="sh", flags={"port"})
+    assert [service.flags for service in director.services() if service.key == web] == [("port",)]
+    director.edit_service(web, flags=iter(["fallback"]))
+    director.set_ftp_ports(range(21, 23))
+    assert director.ftp_ports() == [21, 22]
+    for wrong in ("port", b"port", 7, [7], object()):
+        with pytest.raises(TypeError, match="not (str|bytes|int|object)|'int' object"):
+            director.edit_service(web, flags=wrong)
+    with pytest.raises(TypeError, match="a list, or the like, is wanted, not str"):
+        lvs.Director(local_addresses="192.0.2.10")
+    assert "-s sh -b sh-fallback" in director.save()

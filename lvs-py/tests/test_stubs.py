@@ -4,7 +4,9 @@ python tests/test_stubs.py brings the docstrings of an installed package into th
 """
 
 import ast
+import dataclasses
 import inspect
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -117,6 +119,15 @@ def test_every_public_item_has_a_docstring():
                 for inner, method in vars(thing).items() if isinstance(thing, type) else ():
                     if inspect.isfunction(method) and not inner.startswith("_"):
                         assert method.__doc__, f"{module.__name__}.{name}.{inner}"
+
+
+def test_help_tells_of_every_field_and_reason():
+    for name in records.__all__:
+        if dataclasses.is_dataclass(kind := getattr(records, name)):
+            told = [word for line in re.findall(r"^- (.+?):", inspect.cleandoc(kind.__doc__), re.M) for word in line.split(", ")]
+            assert told == [each.name for each in dataclasses.fields(kind)], name
+    for kind in (lvs.PassReason, lvs.DropReason, lvs.ReplyReason):
+        assert re.findall(r"^- (.+?):", inspect.cleandoc(kind.__doc__), re.M) == list(kind)
 
 
 if __name__ == "__main__":

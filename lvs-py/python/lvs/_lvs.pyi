@@ -81,6 +81,9 @@ class Director:
       "evict-half-open-and-single".
 
     Raises ConfigError if the table would have no room, too much, or more than there is memory for.
+
+    Beside what they say themselves, methods raise ClosedError once it is closed, TypeError, ValueError and OverflowError for
+    arguments that are not what they take. Then nothing has happened.
     """
     seed: Final[int]
     """The seed of its random choices."""
@@ -94,7 +97,7 @@ class Director:
         events: int = 0,
         fragments: int = 4096,
         engine_templates: int = 16384,
-        local_addresses: Sequence[_Address] = ...,
+        local_addresses: Iterable[_Address] = ...,
         address_v4: _Address | None = None,
         address_v6: _Address | None = None,
         mtu: int = 1500,
@@ -195,7 +198,7 @@ class Director:
         address: _Endpoint | int,
         *,
         scheduler: str | Scheduler | None = None,
-        flags: Sequence[_Flag] = ...,
+        flags: Iterable[_Flag] = ...,
         one_packet: bool = False,
         persistence: float | None = None,
         netmask: _Address | int | None = None,
@@ -221,7 +224,7 @@ class Director:
         service: _Service,
         *,
         scheduler: str | Scheduler | None = None,
-        flags: Sequence[_Flag] | None = None,
+        flags: Iterable[_Flag] | None = None,
         one_packet: bool | None = None,
         persistence: float | None = None,
         netmask: _Address | int | None = None,
@@ -311,7 +314,10 @@ class Director:
     def undrain(self, service: _Service, address: _Endpoint) -> None:
         """End a drain: the server has its weight again. Raises NotFoundError."""
     def drained(self, service: _Service, address: _Endpoint) -> AbstractContextManager[None]:
-        """Return a context manager that drains a server at the beginning of a with block and ends the drain after it."""
+        """Return a context manager that drains a server at the beginning of a with block and ends the drain after it.
+
+        The block raises NotFoundError at its beginning, and nothing at its end if the server has been removed meanwhile.
+        """
     def servers_at(self, address: _Address) -> list[tuple[str, str]]:
         """Return the servers of an IP address, whatever their service and port: pairs of a service's key and an address."""
     def flush(
@@ -418,9 +424,9 @@ class Director:
         """
     def clear_path(self, address: _Address) -> None:
         """Forget what set_path said of a server."""
-    def set_local_addresses(self, addresses: Sequence[_Address]) -> None:
+    def set_local_addresses(self, addresses: Iterable[_Address]) -> None:
         """Say what the host's own addresses are; with none, every address that packets come for is the host's."""
-    def set_broadcast_addresses(self, addresses: Sequence[_Address]) -> None:
+    def set_broadcast_addresses(self, addresses: Iterable[_Address]) -> None:
         """Say what the broadcast addresses of the host's IPv4 networks are."""
     def set_client_side_addresses(self, v4: _Address | None = None, v6: _Address | None = None) -> None:
         """Say what the host's addresses towards its clients are: where ICMP errors come from."""
@@ -430,7 +436,7 @@ class Director:
         """
     def set_available_memory(self, pages: int) -> None:
         """Say how many pages of memory the host has available: automatic defences follow it."""
-    def set_ftp_ports(self, ports: Sequence[int]) -> None:
+    def set_ftp_ports(self, ports: Iterable[int]) -> None:
         """Change the ports whose services get the FTP helper; none for no helper. Raises ControlError."""
     def ftp_ports(self) -> list[int]:
         """Return the ports whose services get the FTP helper."""
@@ -500,7 +506,7 @@ class SharedDirector:
         events: int = 0,
         fragments: int = 4096,
         engine_templates: int = 16384,
-        local_addresses: Sequence[_Address] = ...,
+        local_addresses: Iterable[_Address] = ...,
         address_v4: _Address | None = None,
         address_v6: _Address | None = None,
         mtu: int = 1500,
@@ -540,7 +546,10 @@ class SharedDirector:
         checksum: _Checksum = "unverified",
         from_host: bool = False,
     ) -> Batch:
-        """Decide on many packets, in order, at a shard: as Director.process_batch. Other threads run meanwhile, in here too."""
+        """Decide on many packets, in order, at a shard: as Director.process_batch. Other threads run meanwhile, in here too.
+
+        Raises ValueError for a shard that there is not.
+        """
     def shard_of(self, packet: _Packet) -> int:
         """Return the shard that a packet's flow belongs to, replies of NAT servers included."""
     def explain(
@@ -570,7 +579,7 @@ class SharedDirector:
         address: _Endpoint | int,
         *,
         scheduler: str | None = None,
-        flags: Sequence[_Flag] = ...,
+        flags: Iterable[_Flag] = ...,
         one_packet: bool = False,
         persistence: float | None = None,
         netmask: _Address | int | None = None,
@@ -583,7 +592,7 @@ class SharedDirector:
         service: _Service,
         *,
         scheduler: str | None = None,
-        flags: Sequence[_Flag] | None = None,
+        flags: Iterable[_Flag] | None = None,
         one_packet: bool | None = None,
         persistence: float | None = None,
         netmask: _Address | int | None = None,
@@ -733,9 +742,9 @@ class SharedDirector:
         """As Director.set_path."""
     def clear_path(self, address: _Address) -> None:
         """Forget what set_path said of a server."""
-    def set_local_addresses(self, addresses: Sequence[_Address]) -> None:
+    def set_local_addresses(self, addresses: Iterable[_Address]) -> None:
         """Say what the host's own addresses are; with none, every address that packets come for is the host's."""
-    def set_broadcast_addresses(self, addresses: Sequence[_Address]) -> None:
+    def set_broadcast_addresses(self, addresses: Iterable[_Address]) -> None:
         """Say what the broadcast addresses of the host's IPv4 networks are."""
     def set_client_side_addresses(self, v4: _Address | None = None, v6: _Address | None = None) -> None:
         """Say what the host's addresses towards its clients are: where ICMP errors come from."""
@@ -745,7 +754,7 @@ class SharedDirector:
         """
     def set_available_memory(self, pages: int) -> None:
         """Say how many pages of memory the host has available: automatic defences follow it."""
-    def set_ftp_ports(self, ports: Sequence[int]) -> None:
+    def set_ftp_ports(self, ports: Iterable[int]) -> None:
         """Change the ports whose services get the FTP helper; none for no helper. Raises ControlError."""
     def ftp_ports(self) -> list[int]:
         """Return the ports whose services get the FTP helper."""
@@ -991,7 +1000,7 @@ class SchedulerPool:
     once. Raises NotFoundError for a scheduler, and in methods a server, that there is not.
     """
     def __new__(
-        cls, scheduler: str | Scheduler, *, seed: int = 0, flags: Sequence[_Flag] = ..., family: _Family = "ipv4"
+        cls, scheduler: str | Scheduler, *, seed: int = 0, flags: Iterable[_Flag] = ..., family: _Family = "ipv4"
     ) -> Self: ...
     @property
     def now(self) -> float:
@@ -1015,7 +1024,7 @@ class SchedulerPool:
         """An inactive connection of a server becomes active. Nothing happens if it has none."""
     def deactivate(self, address: _Endpoint) -> None:
         """An active connection of a server becomes inactive. Nothing happens if it has none."""
-    def set_flags(self, flags: Sequence[_Flag]) -> None:
+    def set_flags(self, flags: Iterable[_Flag]) -> None:
         """Change the flags: of "fallback", "port" and "flag-3". The scheduler sees them at the next pick."""
     def advance(self, seconds: float) -> None:
         """Let so many seconds pass, and tick the scheduler if it is due."""

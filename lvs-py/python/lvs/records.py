@@ -101,184 +101,199 @@ def _columns_of(kind: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Counters(Record):
-    """What was counted: as listings show it up to the latest two-second tick, or of this moment where it is said."""
+    """What was counted: as listings show it up to the latest two-second tick, or of this moment where it is said.
+
+    - connections: connections scheduled.
+    - in_packets: packets from clients.
+    - out_packets: packets to clients, of those that pass through the director.
+    - in_bytes: bytes from clients.
+    - out_bytes: bytes to clients.
+    """
 
     connections: int = 0
-    """Connections scheduled."""
     in_packets: int = 0
-    """Packets from clients."""
     out_packets: int = 0
-    """Packets to clients, of those that pass through the director."""
     in_bytes: int = 0
-    """Bytes from clients."""
     out_bytes: int = 0
-    """Bytes to clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates(Record):
-    """How much of it there is in a second, as the kernel estimates it."""
+    """How much of it there is in a second, as the kernel estimates it.
+
+    - connections: connections per second.
+    - in_packets: packets from clients per second.
+    - out_packets: packets to clients per second.
+    - in_bytes: bytes from clients per second.
+    - out_bytes: bytes to clients per second.
+    """
 
     connections: int = 0
-    """Connections per second."""
     in_packets: int = 0
-    """Packets from clients per second."""
     out_packets: int = 0
-    """Packets to clients per second."""
     in_bytes: int = 0
-    """Bytes from clients per second."""
     out_bytes: int = 0
-    """Bytes to clients per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server(Record):
-    """A real server of a service: as a director shows it, or as Director.apply shall have it."""
+    """A real server of a service: as a director shows it, or as Director.apply shall have it.
+
+    - service: the key of its service.
+    - address: address and port; port 0 keeps the port that packets come for.
+    - method: how packets reach it: nat, dr or tun.
+    - weight: its share of new connections; 0 for none.
+    - upper: at so many connections no new one is scheduled; 0 for no limit.
+    - lower: below so many an overloaded server takes new ones again; 0 for three quarters of upper.
+    - tunnel: what tunnelled packets are wrapped in: ipip, gre, gre+csum, gue:PORT, gue:PORT+csum or gue:PORT+remcsum.
+    - state: active, draining, drained or removed.
+    - deadline: when its drain is over, in seconds of the director's time; None for never.
+    - active: connections in an active state.
+    - inactive: connections that are not active.
+    - persistent: persistence templates.
+    - counters, rates: what was counted, and how much of it there is in a second, as of the latest two-second tick.
+    """
 
     service: str
-    """The key of its service."""
     address: str
-    """Address and port; port 0 keeps the port that packets come for."""
     method: str = "dr"
-    """How packets reach it: nat, dr or tun."""
     weight: int = 1
-    """Its share of new connections; 0 for none."""
     upper: int = 0
-    """At so many connections no new one is scheduled; 0 for no limit."""
     lower: int = 0
-    """Below so many an overloaded server takes new ones again; 0 for three quarters of upper."""
     tunnel: str = "ipip"
-    """What tunnelled packets are wrapped in: ipip, gre, gre+csum, gue:PORT, gue:PORT+csum or gue:PORT+remcsum."""
     state: str = "active"
-    """active, draining, drained or removed."""
     deadline: float | None = None
-    """When its drain is over, if ever."""
     active: int = 0
-    """Connections in an active state."""
     inactive: int = 0
-    """Connections that are not active."""
     persistent: int = 0
-    """Persistence templates."""
     counters: Counters = Counters()
-    """As of the latest two-second tick."""
     rates: Rates = Rates()
-    """The same per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service(Record):
-    """A virtual service and its servers: as a director shows them, or as Director.apply shall have them."""
+    """A virtual service and its servers: as a director shows them, or as Director.apply shall have them.
+
+    - key: what names it, such as "TCP 192.0.2.10:80" or "FWM 5".
+    - scheduler: the scheduler's name; none for no scheduling at all.
+    - flags: flags of the scheduler: fallback, port, flag-3.
+    - one_packet: whether every UDP packet is scheduled anew.
+    - persistence: how long a client stays with its server, in seconds.
+    - netmask: the part of its address that counts: an IPv4 mask, or an IPv6 prefix length; all of it if None.
+    - engine: the persistence engine, such as sip.
+    - counters, rates: as of a Server, of servers that have left it too.
+    - servers: in list order: the newest first.
+    """
 
     key: str
-    """What names it, such as "TCP 192.0.2.10:80" or "FWM 5"."""
     scheduler: str = "wlc"
-    """The scheduler's name; none for no scheduling at all."""
     flags: tuple[str, ...] = ()
-    """Flags of the scheduler: fallback, port, flag-3."""
     one_packet: bool = False
-    """Whether every UDP packet is scheduled anew."""
     persistence: float | None = None
-    """How long a client stays with its server, in seconds."""
     netmask: str | int | None = None
-    """The part of its address that counts: an IPv4 mask, or an IPv6 prefix length; all of it if None."""
     engine: str | None = None
-    """The persistence engine, such as sip."""
     counters: Counters = Counters()
-    """Those of servers that have left it included."""
     rates: Rates = Rates()
-    """The same per second."""
     servers: tuple[Server, ...] = ()
-    """In list order: the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection(Record):
-    """A connection, or a persistence template."""
+    """A connection, or a persistence template.
+
+    - protocol: TCP, UDP or SCTP; else the protocol's number, 0 for a template of every protocol of a firewall mark.
+    - client: the client's end; of a template, its network and port 0.
+    - target: the virtual end.
+    - server: the server's end.
+    - state: the protocol's state by its kernel name, such as ESTABLISHED; NONE for a template.
+    - expires: when it ends, in seconds of the director's time, unless a packet comes.
+    - timeout: how long it lives after each packet, in seconds.
+    - is_template: whether it is a persistence template.
+    - engine: the persistence engine that keeps something with it, such as sip.
+    - engine_data: what that is, such as a Call-ID.
+    - synced: whether synchronisation brought it.
+    - id: what names it, for Director.connection; no other one has it later.
+    """
 
     protocol: str
-    """TCP, UDP or SCTP; else the protocol's number, 0 for a template of every protocol of a firewall mark."""
     client: str
-    """The client's end; of a template, its network and port 0."""
     target: str
-    """The virtual end."""
     server: str
-    """The server's end."""
     state: str
-    """The protocol's state by its kernel name, such as ESTABLISHED; NONE for a template."""
     expires: float
-    """When it ends, unless a packet comes."""
     timeout: float
-    """How long it lives after each packet."""
     is_template: bool = False
-    """Whether it is a persistence template."""
     engine: str | None = None
-    """The persistence engine that keeps something with it, such as sip."""
     engine_data: str | None = None
-    """What that is, such as a Call-ID."""
     synced: bool = False
-    """Whether synchronisation brought it."""
     id: int = 0
-    """What names it, for Director.connection; no other one has it later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow(Record):
-    """What a packet shows of its flow."""
+    """What a packet shows of its flow.
+
+    - protocol: the IP protocol number.
+    - source: where the packet comes from.
+    - destination: where it is going.
+    """
 
     protocol: int
-    """The IP protocol number."""
     source: str
-    """Where the packet comes from."""
     destination: str
-    """Where it is going."""
 
 
 @dataclass(frozen=True, slots=True)
 class Considered(Record):
-    """A server as a scheduler saw it when it chose."""
+    """A server as a scheduler saw it when it chose.
+
+    - address: address and port.
+    - weight: its weight.
+    - effective_weight: what the scheduler takes for it: another number during a slow start.
+    - active: its active connections.
+    - inactive: its inactive connections.
+    - overloaded: whether it has reached its upper threshold.
+    """
 
     address: str
-    """Address and port."""
     weight: int
-    """Its weight."""
     effective_weight: int
-    """What the scheduler takes for it: another number during a slow start."""
     active: int
-    """Its active connections."""
     inactive: int
-    """Its inactive connections."""
     overloaded: bool
-    """Whether it has reached its upper threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation(Record):
-    """Where a packet would go, and why. As a text it is a few lines for people."""
+    """Where a packet would go, and why. As a text it is a few lines for people.
+
+    - text: those lines.
+    - flow: the flow that the packet shows, if it can be read.
+    - service: the key of the service that was found for it, if one was.
+    - state: the state of the connection that was found for it, if one was.
+    - scheduler: the name of the scheduler that was asked, or whose template decides.
+    - by_template: whether a persistence template decides.
+    - considered: the servers that there were to choose from, in list order.
+    - server: the one that takes the packet.
+    - verdict: forward, reply, pass or drop; None if the scheduler cannot be asked without being changed.
+    - reason: the reason, unless it is forwarded.
+    - next_hop: where the packet or the reply goes.
+    - rewrite: what would be written into the packet: "destination 10.0.0.101:8080", "source 192.0.2.10:80", "ttl", or
+      "tunnel 192.0.2.1 10.0.0.101".
+    """
 
     text: str
-    """Those lines."""
     flow: Flow | None
-    """The flow that the packet shows, if it can be read."""
     service: str | None
-    """The key of the service that was found for it, if one was."""
     state: str | None
-    """The state of the connection that was found for it, if one was."""
     scheduler: str | None
-    """The name of the scheduler that was asked, or whose template decides."""
     by_template: bool
-    """Whether a persistence template decides."""
     considered: tuple[Considered, ...]
-    """The servers that there were to choose from, in list order."""
     server: str | None
-    """The one that takes the packet."""
     verdict: str | None
-    """forward, reply, pass or drop; None if the scheduler cannot be asked without being changed."""
     reason: str | None
-    """The reason, unless it is forwarded."""
     next_hop: str | None
-    """Where the packet or the reply goes."""
     rewrite: str | None
-    """What would be written into the packet."""
 
     def __str__(self) -> str:
         return self.text
@@ -286,24 +301,26 @@ class Explanation(Record):
 
 @dataclass(frozen=True, slots=True)
 class Applied(Record):
-    """What Director.apply did. Servers are pairs of the service's key and the server's address."""
+    """What Director.apply did. Servers are pairs of the service's key and the server's address.
+
+    - services_added: services that are new.
+    - services_changed: services that are described otherwise now.
+    - services_removed: services that are gone.
+    - services_unchanged: how many services stayed as they were.
+    - servers_added: servers that are new.
+    - servers_changed: servers that are described otherwise now.
+    - servers_removed: servers that are gone.
+    - servers_unchanged: how many servers stayed as they were.
+    """
 
     services_added: tuple[str, ...]
-    """Services that are new."""
     services_changed: tuple[str, ...]
-    """Services that are described otherwise now."""
     services_removed: tuple[str, ...]
-    """Services that are gone."""
     services_unchanged: int
-    """How many services stayed as they were."""
     servers_added: tuple[tuple[str, str], ...]
-    """Servers that are new."""
     servers_changed: tuple[tuple[str, str], ...]
-    """Servers that are described otherwise now."""
     servers_removed: tuple[tuple[str, str], ...]
-    """Servers that are gone."""
     servers_unchanged: int
-    """How many servers stayed as they were."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -314,150 +331,173 @@ class Applied(Record):
 
 @dataclass(frozen=True, slots=True)
 class SlowStart(Record):
-    """How the weight of a new server grows: evenly, from a smallest share to all of it."""
+    """How the weight of a new server grows: evenly, from a smallest share to all of it.
+
+    - duration: how long that takes, in seconds: 1 second to 31 days.
+    - least_percent: the smallest share, in percent, 1 to 100.
+    """
 
     duration: float
-    """How long that takes, 1 second to 31 days."""
     least_percent: int = 10
-    """The smallest share, 1 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions(Record):
-    """What a service does beyond the kernel's: all of it off by default."""
+    """What a service does beyond the kernel's: all of it off by default.
+
+    - timeouts: its own timeouts in seconds by state, such as {"TCP ESTABLISHED": 900.0}; states that are not named have the
+      director's.
+    - slow_start: how the weights of new servers grow.
+    - begins_anywhere: whether turns begin at a server drawn from the director's seed.
+    """
 
     timeouts: Mapping[str, float] | None = field(default=None, hash=False)
-    """Its own timeouts by state, such as {"TCP ESTABLISHED": 900.0}; states that are not named have the director's."""
     slow_start: SlowStart | None = None
-    """How the weights of new servers grow."""
     begins_anywhere: bool = False
-    """Whether turns begin at a server drawn from the director's seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon(Record):
-    """A synchronisation daemon that runs."""
+    """A synchronisation daemon that runs.
+
+    - role: master or backup.
+    - interface: the interface for multicast, for listings alone.
+    - sync_id: which messages belong together.
+    - max_len: the longest message in bytes.
+    - group: the multicast group.
+    - port: the UDP port.
+    - ttl: the time to live of its messages, in hops.
+    """
 
     role: str
-    """master or backup."""
     interface: str
-    """The interface for multicast, for listings alone."""
     sync_id: int
-    """Which messages belong together."""
     max_len: int
-    """The longest message in bytes."""
     group: str
-    """The multicast group."""
     port: int
-    """The UDP port."""
     ttl: int
-    """Time to live."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncMessage(Record):
-    """A message of the master's that is to be sent over UDP."""
+    """A message of the master's that is to be sent over UDP.
+
+    - data: the payload.
+    - group: the multicast group to send it to.
+    - port: the UDP port.
+    - ttl: its time to live, or hop limit, in hops.
+    """
 
     data: bytes
-    """The payload."""
     group: str
-    """The multicast group to send it to."""
     port: int
-    """The UDP port."""
     ttl: int
-    """Time to live, or hop limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReceived(Record):
-    """What became of a message that was received."""
+    """What became of a message that was received.
+
+    - created: connections and templates that were made.
+    - updated: those that were there and were changed.
+    - skipped: records that were not taken.
+    - refused: why the message, or the rest of it, was not read at all.
+    """
 
     created: int
-    """Connections and templates that were made."""
     updated: int
-    """Those that were there and were changed."""
     skipped: int
-    """Records that were not taken."""
     refused: str | None
-    """Why the message, or the rest of it, was not read at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionMade(Record):
-    """A connection or template was made."""
+    """A connection or template was made.
+
+    - protocol: as of a Connection.
+    - client: the client's end.
+    - target: the virtual end.
+    - server: the server's end.
+    - is_template: whether it is a persistence template.
+    """
 
     protocol: str
-    """As of a Connection."""
     client: str
-    """The client's end."""
     target: str
-    """The virtual end."""
     server: str
-    """The server's end."""
     is_template: bool
-    """Whether it is a persistence template."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionGone(Record):
-    """A connection or template is gone."""
+    """A connection or template is gone.
+
+    - protocol: as of a Connection.
+    - client: the client's end.
+    - target: the virtual end.
+    - server: the server's end.
+    - is_template: whether it is a persistence template.
+    - why: expired, replaced, server-gone, flushed, evicted or dropped.
+    """
 
     protocol: str
-    """As of a Connection."""
     client: str
-    """The client's end."""
     target: str
-    """The virtual end."""
     server: str
-    """The server's end."""
     is_template: bool
-    """Whether it is a persistence template."""
     why: str
-    """expired, replaced, server-gone, flushed, evicted or dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overloaded(Record):
-    """A server has reached its upper threshold: it gets no new connections."""
+    """A server has reached its upper threshold: it gets no new connections.
+
+    - service: the key of its service, unless it has left it.
+    - server: its address and port.
+    """
 
     service: str | None
-    """The key of its service, unless it has left it."""
     server: str | None
-    """Its address and port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relieved(Record):
-    """A server's overload is over."""
+    """A server's overload is over.
+
+    - service: the key of its service, unless it has left it.
+    - server: its address and port.
+    """
 
     service: str | None
-    """The key of its service, unless it has left it."""
     server: str | None
-    """Its address and port."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainDeadline(Record):
-    """The deadline of a drain has come."""
+    """The deadline of a drain has come.
+
+    - service: the key of its service, unless it has left it.
+    - server: its address and port.
+    - left: how many connections were left.
+    """
 
     service: str | None
-    """The key of its service, unless it has left it."""
     server: str | None
-    """Its address and port."""
     left: int
-    """How many connections were left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drained(Record):
-    """The last connection of a server that is being drained is gone; or it was removed at its deadline."""
+    """The last connection of a server that is being drained is gone; or it was removed at its deadline.
+
+    - service: the key of the service that it was drained from.
+    - server: its address and port.
+    - removed: whether it was removed from its service.
+    """
 
     service: str | None
-    """The key of the service that it was drained from."""
     server: str | None
-    """Its address and port."""
     removed: bool
-    """Whether it was removed from its service."""
 
 
 Event: TypeAlias = ConnectionMade | ConnectionGone | Overloaded | Relieved | DrainDeadline | Drained

@@ -70,6 +70,8 @@ impl Director {
     }
 
     /// Return a context manager that drains a server at the beginning of a with block and ends the drain after it.
+    ///
+    /// The block raises NotFoundError at its beginning, and nothing at its end if the server has been removed meanwhile.
     fn drained(slf: Bound<'_, Self>, service: Key, address: Endpoint) -> DrainedBlock {
         DrainedBlock { director: slf.unbind(), service: service.0, address }
     }

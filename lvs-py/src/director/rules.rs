@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::{Director, State};
-use crate::convert::{Endpoint, Key, duration, family, flags, kind, method, netmask, service, value_error};
+use crate::convert::{Endpoint, Key, Several, duration, family, flags, kind, method, netmask, service, value_error};
 use crate::errors::Error;
 use crate::records::{Classes, key_text, tunnel};
 use crate::scheduler::PythonScheduler;
@@ -78,7 +78,7 @@ impl Director {
     /// Raises ControlError: ExistsError, NotFoundError for a scheduler or engine that there is not, and others. Then
     /// nothing has changed.
     #[pyo3(signature = (
-        protocol, address, *, scheduler = None, flags = Vec::new(), one_packet = false, persistence = None,
+        protocol, address, *, scheduler = None, flags = Several(Vec::new()), one_packet = false, persistence = None,
         netmask = None, engine = None, family = "ipv4",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -88,7 +88,7 @@ impl Director {
         protocol: &str,
         address: &Bound<'_, PyAny>,
         scheduler: Option<&Bound<'_, PyAny>>,
-        flags: Vec<String>,
+        flags: Several<String>,
         one_packet: bool,
         persistence: Option<f64>,
         netmask: Option<&Bound<'_, PyAny>>,
@@ -121,7 +121,7 @@ impl Director {
         py: Python<'_>,
         service: Key,
         scheduler: Option<&Bound<'_, PyAny>>,
-        flags: Option<Vec<String>>,
+        flags: Option<Several<String>>,
         one_packet: Option<bool>,
         persistence: Option<f64>,
         netmask: Option<&Bound<'_, PyAny>>,
@@ -342,7 +342,7 @@ fn wanted_service(record: &Bound<'_, PyAny>) -> PyResult<(ServiceSpec, Vec<Serve
 
 /// What a user wants of a service beside its scheduler; what is `None` stays.
 pub(crate) struct Wish<'a, 'py> {
-    pub(crate) flags: Option<Vec<String>>,
+    pub(crate) flags: Option<Several<String>>,
     pub(crate) one_packet: Option<bool>,
     pub(crate) persistence: Option<f64>,
     pub(crate) netmask: Option<&'a Bound<'py, PyAny>>,
@@ -352,7 +352,7 @@ pub(crate) struct Wish<'a, 'py> {
 impl Wish<'_, '_> {
     pub(crate) fn of(self, mut spec: ServiceSpec) -> PyResult<ServiceSpec> {
         if let Some(names) = self.flags {
-            spec.flags = flags(&names)?;
+            spec.flags = flags(&names.0)?;
         }
         spec.one_packet = self.one_packet.unwrap_or(spec.one_packet);
         if let Some(seconds) = self.persistence {

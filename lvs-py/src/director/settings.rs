@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::{Director, v4, v6};
-use crate::convert::{Address, Key, admission, duration, kind, states, value_error};
+use crate::convert::{Address, Key, Several, admission, duration, kind, states, value_error};
 use crate::errors::Error;
 use crate::records::Classes;
 
@@ -111,15 +111,15 @@ on_both!({
     }
 
     /// Say what the host's own addresses are; with none, every address that packets come for is the host's.
-    fn set_local_addresses(&self, py: Python<'_>, addresses: Vec<Address>) -> PyResult<()> {
-        let addresses = addresses.into_iter().map(|address| address.0).collect();
+    fn set_local_addresses(&self, py: Python<'_>, addresses: Several<Address>) -> PyResult<()> {
+        let addresses = addresses.0.into_iter().map(|address| address.0).collect();
         self.with(py, |state| state.director.set_local_addresses(addresses))
     }
 
     /// Say what the broadcast addresses of the host's IPv4 networks are.
-    fn set_broadcast_addresses(&self, py: Python<'_>, addresses: Vec<Address>) -> PyResult<()> {
+    fn set_broadcast_addresses(&self, py: Python<'_>, addresses: Several<Address>) -> PyResult<()> {
         let addresses: Option<Vec<_>> =
-            addresses.into_iter().map(|address| v4(Some(address))).collect::<PyResult<_>>()?;
+            addresses.0.into_iter().map(|address| v4(Some(address))).collect::<PyResult<_>>()?;
         self.with(py, |state| state.director.set_broadcast_addresses(addresses.unwrap_or_default()))
     }
 
@@ -143,8 +143,8 @@ on_both!({
     }
 
     /// Change the ports whose services get the FTP helper; none for no helper. Raises ControlError.
-    fn set_ftp_ports(&self, py: Python<'_>, ports: Vec<u16>) -> PyResult<()> {
-        self.with(py, |state| state.director.set_ftp_ports(&ports))?.map_err(Error::Control)?;
+    fn set_ftp_ports(&self, py: Python<'_>, ports: Several<u16>) -> PyResult<()> {
+        self.with(py, |state| state.director.set_ftp_ports(&ports.0))?.map_err(Error::Control)?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use lvs_core::{ControlError, Instant, Meta, Packet, ServerId, ServiceId, Service
 use pyo3::prelude::*;
 
 use crate::batch::{Batch, Handed, Processor, Spare, process};
-use crate::convert::{Address, Endpoint, instant, meta};
+use crate::convert::{Address, Endpoint, Several, instant, meta};
 use crate::director::{HEADROOM, HostWords, State, TAILROOM, configured, random};
 use crate::errors::Error;
 use crate::packets::bytes_of;
@@ -50,7 +50,7 @@ impl SharedDirector {
     #[new]
     #[pyo3(signature = (
         *, shards = 2, seed = None, connections = 65536, events = 0, fragments = 4096, engine_templates = 16384,
-        local_addresses = Vec::new(), address_v4 = None, address_v6 = None, mtu = 1500, tunnel_source_v4 = None,
+        local_addresses = Several(Vec::new()), address_v4 = None, address_v6 = None, mtu = 1500, tunnel_source_v4 = None,
         tunnel_source_v6 = None, kernel = "6.1.192", admission = "refuse",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -62,7 +62,7 @@ impl SharedDirector {
         events: usize,
         fragments: usize,
         engine_templates: usize,
-        local_addresses: Vec<Address>,
+        local_addresses: Several<Address>,
         address_v4: Option<Address>,
         address_v6: Option<Address>,
         mtu: u16,
@@ -145,6 +145,8 @@ impl SharedDirector {
     }
 
     /// Decide on many packets, in order, at a shard: as Director.process_batch. Other threads run meanwhile, in here too.
+    ///
+    /// Raises ValueError for a shard that there is not.
     #[pyo3(signature = (
         packets, lengths = None, *, now, shard = 0, offsets = None, mark = None, hook = "local",
         checksum = "unverified", from_host = false,

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::SharedDirector;
-use crate::convert::{Address, Endpoint, Key, family, kind, service};
+use crate::convert::{Address, Endpoint, Key, Several, family, kind, service};
 use crate::director::{ServerWish, Wanted, Wish, listing_line, named_tunables, path, server_spec, tunable_text};
 use crate::errors::Error;
 use crate::records::{Classes, key_text};
@@ -50,7 +50,7 @@ impl SharedDirector {
 
     /// As Director.add_service, of a scheduler with a name.
     #[pyo3(signature = (
-        protocol, address, *, scheduler = None, flags = Vec::new(), one_packet = false, persistence = None,
+        protocol, address, *, scheduler = None, flags = Several(Vec::new()), one_packet = false, persistence = None,
         netmask = None, engine = None, family = "ipv4",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -60,7 +60,7 @@ impl SharedDirector {
         protocol: &str,
         address: &Bound<'_, PyAny>,
         scheduler: Option<&Bound<'_, PyAny>>,
-        flags: Vec<String>,
+        flags: Several<String>,
         one_packet: bool,
         persistence: Option<f64>,
         netmask: Option<&Bound<'_, PyAny>>,
@@ -85,7 +85,7 @@ impl SharedDirector {
         py: Python<'_>,
         service: Key,
         scheduler: Option<&Bound<'_, PyAny>>,
-        flags: Option<Vec<String>>,
+        flags: Option<Several<String>>,
         one_packet: Option<bool>,
         persistence: Option<f64>,
         netmask: Option<&Bound<'_, PyAny>>,
