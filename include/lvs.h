@@ -31,8 +31,9 @@
  * later call with that handle; it can only be freed. The process goes on.
  *
  * Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
- * between threads. lvs_director is for one thread at a time, lvs_shared for any number: it has the verbs of lvs_director
- * that a dataplane needs while it runs, and lends the whole director for the rest.
+ * between threads. lvs_director is for one thread at a time: two within it at once break it, and nothing can tell.
+ * lvs_shared is for any number: it has the verbs of lvs_director that a dataplane needs while it runs, and lends the whole
+ * director for the rest.
  *
  * Callbacks. Only the functions that walk, lend or apply, and a scheduler of one's own, call back: in the thread of the
  * call, before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY,
@@ -578,11 +579,14 @@ typedef struct lvs_config {
   /* Seeds hashing and schedulers that draw: same seed, same packets, same times, same results. Towards the Internet
    * take it from the random numbers of the system. */
   uint64_t seed;
-  /* Room for so many events that wait for lvs_director_poll_events; 0 for none, which costs nothing. */
+  /* Room for so many events that wait for lvs_director_poll_events; those that find none are lost and counted. 0 for
+   * no events, which costs nothing. */
   uint32_t events;
-  /* Room for the first parts of so many fragmented packets, which later parts follow. With 0 every part is passed. */
+  /* Room for the first parts of so many fragmented packets, which later parts follow, about 110 bytes each; without
+   * room the oldest is forgotten. Up to 2147483648. With 0 every part is passed. */
   uint32_t fragments;
-  /* Room for so many Call-IDs of services with the persistence engine sip. */
+  /* Room for so many Call-IDs of services with the persistence engine sip, 256 bytes each, reserved when the first
+   * such service is added. */
   uint32_t engine_templates;
   /* LVS_KERNEL_*: the kernel whose behaviour is wanted where kernels differ. */
   uint8_t kernel;
@@ -1182,7 +1186,7 @@ lvs_status lvs_director_run(struct lvs_director *director,
                             size_t *needed);
 
 /* Carries out a text of such lines, for example what ipvsadm -S wrote. Blank lines and lines that begin with # are
- * skipped.
+ * skipped; what lines print is kept nowhere.
  *
  * After LVS_ERR_RULE no line was carried out; after the other refusals that lvs_director_run names those before the
  * refused one were. Then, and only then, error_line and error_column are set, each unless it is NULL: where the text
@@ -1249,11 +1253,12 @@ lvs_status lvs_director_edit_service(struct lvs_director *director,
                                      const struct lvs_service *service,
                                      struct lvs_service_id *out);
 
-/* Removes a service, as ipvsadm -D. Its connections live on until they time out. LVS_ERR_NOT_FOUND. One thread at a time
- * per handle. */
+/* Removes a service with its servers, as ipvsadm -D. Its connections live on until they time out; their packets to the
+ * server are dropped meanwhile, or end them, as the tunable expire_nodest_conn says. Without any service of their family
+ * all packets are passed. LVS_ERR_NOT_FOUND. One thread at a time per handle. */
 lvs_status lvs_director_remove_service(struct lvs_director *director, struct lvs_service_id service);
 
-/* Removes all services, as ipvsadm -C. One thread at a time per handle. */
+/* Removes all services, each as lvs_director_remove_service does, as ipvsadm -C. One thread at a time per handle. */
 lvs_status lvs_director_clear(struct lvs_director *director);
 
 /* Sets the counters of a service to zero, as ipvsadm -Z; those of all services and of the director if its index is

@@ -19,11 +19,14 @@ pub struct lvs_config {
     /// Seeds hashing and schedulers that draw: same seed, same packets, same times, same results. Towards the Internet
     /// take it from the random numbers of the system.
     pub seed: u64,
-    /// Room for so many events that wait for lvs_director_poll_events; 0 for none, which costs nothing.
+    /// Room for so many events that wait for lvs_director_poll_events; those that find none are lost and counted. 0 for
+    /// no events, which costs nothing.
     pub events: u32,
-    /// Room for the first parts of so many fragmented packets, which later parts follow. With 0 every part is passed.
+    /// Room for the first parts of so many fragmented packets, which later parts follow, about 110 bytes each; without
+    /// room the oldest is forgotten. Up to 2147483648. With 0 every part is passed.
     pub fragments: u32,
-    /// Room for so many Call-IDs of services with the persistence engine sip.
+    /// Room for so many Call-IDs of services with the persistence engine sip, 256 bytes each, reserved when the first
+    /// such service is added.
     pub engine_templates: u32,
     /// LVS_KERNEL_*: the kernel whose behaviour is wanted where kernels differ.
     pub kernel: u8,
@@ -178,7 +181,7 @@ pub unsafe extern "C" fn lvs_director_run(
 }
 
 /// Carries out a text of such lines, for example what ipvsadm -S wrote. Blank lines and lines that begin with # are
-/// skipped.
+/// skipped; what lines print is kept nowhere.
 ///
 /// After LVS_ERR_RULE no line was carried out; after the other refusals that lvs_director_run names those before the
 /// refused one were. Then, and only then, error_line and error_column are set, each unless it is NULL: where the text

@@ -30,8 +30,9 @@
 //! later call with that handle; it can only be freed. The process goes on.
 //!
 //! Threads. Each function says which it is: "Thread-safe", or "One thread at a time per handle". A handle may move
-//! between threads. lvs_director is for one thread at a time, lvs_shared for any number: it has the verbs of lvs_director
-//! that a dataplane needs while it runs, and lends the whole director for the rest.
+//! between threads. lvs_director is for one thread at a time: two within it at once break it, and nothing can tell.
+//! lvs_shared is for any number: it has the verbs of lvs_director that a dataplane needs while it runs, and lends the whole
+//! director for the rest.
 //!
 //! Callbacks. Only the functions that walk, lend or apply, and a scheduler of one's own, call back: in the thread of the
 //! call, before it returns, with the user pointer that they were given. From there the same handle answers LVS_ERR_BUSY,

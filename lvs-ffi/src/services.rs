@@ -240,8 +240,9 @@ pub unsafe extern "C" fn lvs_director_edit_service(
     })
 }
 
-/// Removes a service, as ipvsadm -D. Its connections live on until they time out. LVS_ERR_NOT_FOUND. One thread at a time
-/// per handle.
+/// Removes a service with its servers, as ipvsadm -D. Its connections live on until they time out; their packets to the
+/// server are dropped meanwhile, or end them, as the tunable expire_nodest_conn says. Without any service of their family
+/// all packets are passed. LVS_ERR_NOT_FOUND. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_remove_service(
     director: *mut lvs_director,
@@ -254,7 +255,7 @@ pub unsafe extern "C" fn lvs_director_remove_service(
     })
 }
 
-/// Removes all services, as ipvsadm -C. One thread at a time per handle.
+/// Removes all services, each as lvs_director_remove_service does, as ipvsadm -C. One thread at a time per handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lvs_director_clear(director: *mut lvs_director) -> lvs_status {
     boundary(|| {
