@@ -371,6 +371,7 @@ mod tests {
     use super::*;
     use crate::status::boundary;
     use crate::{lvs_director_free, lvs_director_next_deadline, lvs_director_process, lvs_director_run};
+    use crate::{lvs_shared_free, lvs_shared_next_deadline, lvs_shared_process};
     use core::ptr::null_mut;
     use lvs_core::Config;
 
@@ -402,6 +403,44 @@ mod tests {
                 assert_eq!(at, u64::MAX);
                 lvs_director_free(broken);
                 lvs_director_free(sound);
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_poisons_a_shared_handle_however_it_came() {
+        let new = || lvs_shared::give(SharedDirector::new(Config::with_seed(7), 2).expect("memory for a small table"));
+        let by_borrow = |broken| {
+            boundary(|| {
+                // SAFETY: given below.
+                let _visit = unsafe { lvs_shared::borrow(broken)? };
+                panic!("meant for this test");
+            })
+        };
+        let by_lending = |broken| {
+            boundary(|| {
+                // SAFETY: given below, and what it lends is there as long as the closure runs.
+                let visit = unsafe { lvs_shared::borrow(broken)? };
+                visit.with(|lent| {
+                    // SAFETY: as above.
+                    let end = unsafe { lvs_director::enter(lent, |_| panic!("meant for this test")) };
+                    assert_eq!(end, LVS_ERR_INTERNAL);
+                });
+                Err(LVS_ERR_INTERNAL)
+            })
+        };
+        for (broken, end) in [(new(), by_borrow as fn(_) -> _), (new(), by_lending)] {
+            let sound = new();
+            assert_eq!(end(broken), LVS_ERR_INTERNAL);
+            let mut at = 7;
+            // SAFETY: handles given above, live locals.
+            unsafe {
+                assert_eq!(lvs_shared_next_deadline(broken, &raw mut at), LVS_ERR_INTERNAL);
+                assert_eq!(lvs_shared_process(broken, 0, 0, null(), null_mut(), 0), LVS_ERR_INTERNAL);
+                assert_eq!(at, 7);
+                assert_eq!(lvs_shared_next_deadline(sound, &raw mut at), lvs_status::LVS_OK);
+                lvs_shared_free(broken);
+                lvs_shared_free(sound);
             }
         }
     }
