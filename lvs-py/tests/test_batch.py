@@ -231,3 +231,10 @@ def test_a_batch_is_a_sequence(director, syn):
             batch[number]
     assert repr(batch) == "<lvs.Batch of 2: 1 forward, 0 pass, 0 reply, 1 drop>"
     assert lvs.Drop("not-ip") in batch
+
+
+def test_no_bytes_are_no_packets(director):
+    for length in (1, 2**32, 2**64 - 1):
+        assert len(director.process_batch(b"", length, now=0)) == 0
+    with pytest.raises(ValueError):
+        director.process_batch(b"", 0, now=0)

@@ -116,7 +116,7 @@ print(lvs.Director(seed=7))
 """
     pytest.importorskip("_xxsubinterpreters")
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "ImportError" in ran.stdout and "one interpreter" in ran.stdout and "seed=7" in ran.stdout
+    assert "ImportError" in ran.stdout and "interpreter" in ran.stdout and "seed=7" in ran.stdout
 
 
 def test_threads_take_turns_fairly():
