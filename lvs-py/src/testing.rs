@@ -30,11 +30,12 @@ pub(crate) struct SchedulerPool {
 #[pymethods]
 impl SchedulerPool {
     #[new]
-    #[pyo3(signature = (scheduler, *, seed = 0, flags = Several(Vec::new()), family = "ipv4"))]
-    fn new(scheduler: &Bound<'_, PyAny>, seed: u64, flags: Several<String>, family: &str) -> PyResult<Self> {
+    #[pyo3(signature = (scheduler, *, seed = 0, flags = None, family = "ipv4"))]
+    fn new(scheduler: &Bound<'_, PyAny>, seed: u64, flags: Option<Several<String>>, family: &str) -> PyResult<Self> {
         let raised = Raised::default();
         let family: Family = self::family(family)?;
-        let mut pool = TestPool::new().flags(self::flags(&flags.0)?).family(family);
+        let mut pool =
+            TestPool::new().flags(self::flags(&flags.map(|flags| flags.0).unwrap_or_default())?).family(family);
         let attached = if let Ok(name) = scheduler.cast::<PyString>() {
             let kind = SchedulerKind::from_name(name.to_str()?);
             let kind = kind.ok_or_else(|| not_found(format!("there is no scheduler {name:?}")))?;

@@ -97,7 +97,7 @@ class Director:
         events: int = 0,
         fragments: int = 4096,
         engine_templates: int = 16384,
-        local_addresses: Iterable[_Address] = ...,
+        local_addresses: Iterable[_Address] | None = None,
         address_v4: _Address | None = None,
         address_v6: _Address | None = None,
         mtu: int = 1500,
@@ -198,7 +198,7 @@ class Director:
         address: _Endpoint | int,
         *,
         scheduler: str | Scheduler | None = None,
-        flags: Iterable[_Flag] = ...,
+        flags: Iterable[_Flag] | None = None,
         one_packet: bool = False,
         persistence: float | None = None,
         netmask: _Address | int | None = None,
@@ -506,7 +506,7 @@ class SharedDirector:
         events: int = 0,
         fragments: int = 4096,
         engine_templates: int = 16384,
-        local_addresses: Iterable[_Address] = ...,
+        local_addresses: Iterable[_Address] | None = None,
         address_v4: _Address | None = None,
         address_v6: _Address | None = None,
         mtu: int = 1500,
@@ -579,7 +579,7 @@ class SharedDirector:
         address: _Endpoint | int,
         *,
         scheduler: str | None = None,
-        flags: Iterable[_Flag] = ...,
+        flags: Iterable[_Flag] | None = None,
         one_packet: bool = False,
         persistence: float | None = None,
         netmask: _Address | int | None = None,
@@ -1000,7 +1000,7 @@ class SchedulerPool:
     once. Raises NotFoundError for a scheduler, and in methods a server, that there is not.
     """
     def __new__(
-        cls, scheduler: str | Scheduler, *, seed: int = 0, flags: Iterable[_Flag] = ..., family: _Family = "ipv4"
+        cls, scheduler: str | Scheduler, *, seed: int = 0, flags: Iterable[_Flag] | None = None, family: _Family = "ipv4"
     ) -> Self: ...
     @property
     def now(self) -> float:

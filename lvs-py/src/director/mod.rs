@@ -107,7 +107,7 @@ impl Director {
     #[new]
     #[pyo3(signature = (
         *, seed = None, connections = 65536, events = 0, fragments = 4096, engine_templates = 16384,
-        local_addresses = Several(Vec::new()), address_v4 = None, address_v6 = None, mtu = 1500, tunnel_source_v4 = None,
+        local_addresses = None, address_v4 = None, address_v6 = None, mtu = 1500, tunnel_source_v4 = None,
         tunnel_source_v6 = None, kernel = "6.1.192", admission = "refuse",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -118,7 +118,7 @@ impl Director {
         events: usize,
         fragments: usize,
         engine_templates: usize,
-        local_addresses: Several<Address>,
+        local_addresses: Option<Several<Address>>,
         address_v4: Option<Address>,
         address_v6: Option<Address>,
         mtu: u16,
@@ -416,7 +416,7 @@ fn this_thread() -> u64 {
 
 /// What a user says of the host, and of what it is to be like.
 pub(crate) struct HostWords<'a> {
-    pub(crate) local_addresses: Several<Address>,
+    pub(crate) local_addresses: Option<Several<Address>>,
     pub(crate) address_v4: Option<Address>,
     pub(crate) address_v6: Option<Address>,
     pub(crate) mtu: u16,
@@ -437,7 +437,7 @@ pub(crate) fn configured(seed: u64, sizes: [usize; 4], host: HostWords<'_>) -> P
         events,
         fragments,
         engine_templates,
-        local_addresses: host.local_addresses.0.into_iter().map(|address| address.0).collect(),
+        local_addresses: host.local_addresses.into_iter().flat_map(|all| all.0).map(|address| address.0).collect(),
         address_v4: v4(host.address_v4)?,
         address_v6: v6(host.address_v6)?,
         path,

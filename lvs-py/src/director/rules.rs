@@ -78,7 +78,7 @@ impl Director {
     /// Raises ControlError: ExistsError, NotFoundError for a scheduler or engine that there is not, and others. Then
     /// nothing has changed.
     #[pyo3(signature = (
-        protocol, address, *, scheduler = None, flags = Several(Vec::new()), one_packet = false, persistence = None,
+        protocol, address, *, scheduler = None, flags = None, one_packet = false, persistence = None,
         netmask = None, engine = None, family = "ipv4",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -88,7 +88,7 @@ impl Director {
         protocol: &str,
         address: &Bound<'_, PyAny>,
         scheduler: Option<&Bound<'_, PyAny>>,
-        flags: Several<String>,
+        flags: Option<Several<String>>,
         one_packet: bool,
         persistence: Option<f64>,
         netmask: Option<&Bound<'_, PyAny>>,
@@ -96,7 +96,7 @@ impl Director {
         family: &str,
     ) -> PyResult<String> {
         let spec = ServiceSpec::new(service(protocol, address, self::family(family)?)?);
-        let wish = Wish { flags: Some(flags), one_packet: Some(one_packet), persistence, netmask, engine };
+        let wish = Wish { flags, one_packet: Some(one_packet), persistence, netmask, engine };
         let (spec, own) = self.scheduled(wish.of(spec)?, scheduler)?;
         let key = spec.key;
         self.with(py, |state| match own {

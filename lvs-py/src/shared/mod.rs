@@ -50,7 +50,7 @@ impl SharedDirector {
     #[new]
     #[pyo3(signature = (
         *, shards = 2, seed = None, connections = 65536, events = 0, fragments = 4096, engine_templates = 16384,
-        local_addresses = Several(Vec::new()), address_v4 = None, address_v6 = None, mtu = 1500, tunnel_source_v4 = None,
+        local_addresses = None, address_v4 = None, address_v6 = None, mtu = 1500, tunnel_source_v4 = None,
         tunnel_source_v6 = None, kernel = "6.1.192", admission = "refuse",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -62,7 +62,7 @@ impl SharedDirector {
         events: usize,
         fragments: usize,
         engine_templates: usize,
-        local_addresses: Several<Address>,
+        local_addresses: Option<Several<Address>>,
         address_v4: Option<Address>,
         address_v6: Option<Address>,
         mtu: u16,

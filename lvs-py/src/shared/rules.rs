@@ -50,7 +50,7 @@ impl SharedDirector {
 
     /// As Director.add_service, of a scheduler with a name.
     #[pyo3(signature = (
-        protocol, address, *, scheduler = None, flags = Several(Vec::new()), one_packet = false, persistence = None,
+        protocol, address, *, scheduler = None, flags = None, one_packet = false, persistence = None,
         netmask = None, engine = None, family = "ipv4",
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are named")]
@@ -60,7 +60,7 @@ impl SharedDirector {
         protocol: &str,
         address: &Bound<'_, PyAny>,
         scheduler: Option<&Bound<'_, PyAny>>,
-        flags: Several<String>,
+        flags: Option<Several<String>>,
         one_packet: bool,
         persistence: Option<f64>,
         netmask: Option<&Bound<'_, PyAny>>,
@@ -68,7 +68,7 @@ impl SharedDirector {
         family: &str,
     ) -> PyResult<String> {
         let spec = ServiceSpec::new(service(protocol, address, self::family(family)?)?);
-        let wish = Wish { flags: Some(flags), one_packet: Some(one_packet), persistence, netmask, engine };
+        let wish = Wish { flags, one_packet: Some(one_packet), persistence, netmask, engine };
         let spec = scheduled(wish.of(spec)?, scheduler)?;
         let (director, key) = (self.open()?, key_text(&spec.key));
         py.detach(|| director.add_service(spec)).map_err(Error::Control)?;
