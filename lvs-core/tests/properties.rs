@@ -7,7 +7,7 @@ use std::time::Duration;
 use lvs_core::testkit::{Promises, packets::Builder};
 use lvs_core::{
     Checksum, Config, Direction, Director, DropReason, Explanation, Forward, Found, Instant, Listing, Meta, Method,
-    Packet, PassReason, Path, Protocol, ReplyReason, Rewrite, Verdict, sched::SchedulerKind,
+    PassReason, Path, Protocol, ReplyReason, Rewrite, Verdict, sched::SchedulerKind,
 };
 use proptest::prelude::*;
 
@@ -47,50 +47,6 @@ fn watch<T>(
 
 proptest! {
     #![proptest_config(cases(150))]
-
-    #[test]
-    fn a_burst_is_its_packets_one_by_one(
-        scenario in scenarios(EVERYTHING, 120),
-        sizes in prop::collection::vec(1..90usize, 1..4),
-    ) {
-        let (mut one_by_one, mut in_bursts) = (Subject::new(&scenario), Subject::new(&scenario));
-        let trace = scenario.trace();
-        let mut sizes = sizes.into_iter().cycle();
-        let mut rest = &trace[..];
-        while let Some(first) = rest.first() {
-            let Step::Packet(now, _) = first else {
-                one_by_one.play(first);
-                in_bursts.play(first);
-                rest = &rest[1..];
-                continue;
-            };
-            let is_next = |step: &&Step| matches!(step, Step::Packet(at, _) if at == now);
-            let size = sizes.next().unwrap_or(1).min(rest.iter().take_while(is_next).count());
-            let (burst, after) = rest.split_at(size);
-            let singly: Vec<Outcome> = burst.iter().filter_map(|step| one_by_one.play(step)).collect();
-            prop_assert_eq!(process_burst(&mut in_bursts.director, *now, burst), singly);
-            prop_assert_eq!(Picture::of(&in_bursts.director), Picture::of(&one_by_one.director));
-            rest = after;
-        }
-    }
-
-    /// A master looks at every packet of a client on the long way.
-    #[test]
-    fn the_straight_way_leads_where_the_long_one_does(scenario in scenarios(EVERYTHING, 120)) {
-        let (mut straight, mut long) = (Subject::new(&scenario), Subject::new(&scenario));
-        // Servers of another family are refused while a daemon runs.
-        if long.director.run("--start-daemon master --mcast-interface eth0").is_ok() {
-            let mut same = true;
-            for step in scenario.trace() {
-                let (a, b) = (straight.play(&step), long.play(&step));
-                same &= straight.director.save() == long.director.save();
-                if !same {
-                    break;
-                }
-                prop_assert_eq!(a, b);
-            }
-        }
-    }
 
     #[test]
     fn a_packet_that_is_passed_or_dropped_is_left_as_it_was(scenario in scenarios(EVERYTHING, 80)) {
@@ -213,32 +169,6 @@ proptest! {
         }
         prop_assert_eq!(Picture::of(&rarely.director), Picture::of(&often.director));
     }
-}
-
-fn process_burst(director: &mut Director, now: Instant, burst: &[Step]) -> Vec<Outcome> {
-    let shots: Vec<&Shot> = burst
-        .iter()
-        .map(|step| match step {
-            Step::Packet(_, shot) => shot,
-            other => panic!("{other:?} is no packet"),
-        })
-        .collect();
-    let mut buffers: Vec<Vec<u8>> = shots.iter().map(|shot| shot.buffer.clone()).collect();
-    let mut packets: Vec<Packet<'_>> = buffers
-        .iter_mut()
-        .zip(&shots)
-        .map(|(buffer, shot)| Packet::new(buffer, shot.offset, shot.len).expect("within its buffer"))
-        .collect();
-    let metas: Vec<Meta> = shots.iter().map(|shot| shot.meta).collect();
-    let mut verdicts = vec![Verdict::Drop(DropReason::NotIp); shots.len()];
-    assert_eq!(director.process_burst(now, &mut packets, &metas, &mut verdicts), shots.len());
-    let places: Vec<(usize, usize)> = packets.iter().map(|packet| (packet.offset(), packet.len())).collect();
-    verdicts
-        .into_iter()
-        .zip(buffers)
-        .zip(places)
-        .map(|((verdict, buffer), (offset, len))| Outcome { verdict, buffer, offset, len })
-        .collect()
 }
 
 fn reason(verdict: Verdict) -> String {
@@ -751,40 +681,6 @@ proptest! {
         prop_assert_eq!(lines(&saved, "-A"), services.len());
         prop_assert_eq!(lines(&saved, "-a"), services.iter().map(|s| s.servers.len()).sum::<usize>());
     }
-}
-
-#[test]
-fn a_burst_longer_than_any_look_ahead_is_its_packets_one_by_one() {
-    let service = "-A -t 192.0.2.10:80 -s wrr";
-    let make = || {
-        let mut director = Director::new(Config { connections: 100, ..Config::with_seed(7) }).unwrap();
-        director.run(service).unwrap();
-        director.run("-a -t 192.0.2.10:80 -r 10.0.0.1 -m -w 3").unwrap();
-        director.run("-a -t 192.0.2.10:80 -r 10.0.0.2 -m -w 1 -x 20").unwrap();
-        director
-    };
-    // Each flow opens, goes on and ends within the burst, side by side with others.
-    let steps: Vec<Step> = (0..600u16)
-        .map(|n| {
-            let client = SocketAddr::from(([198, 51, 100, 1], 1024 + n % 120));
-            let builder = Builder::new(Protocol::Tcp, client, "192.0.2.10:80".parse().unwrap());
-            Step::Packet(
-                START,
-                Shot::new(&builder.flags([2, 0x10, 0x11, 4, 2][usize::from(n / 120)]).build(), Meta::default()),
-            )
-        })
-        .collect();
-    let (mut singly, mut burst) = (make(), make());
-    let expected: Vec<Outcome> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Packet(now, shot) => Some(shot.process(&mut singly, *now)),
-            _ => None,
-        })
-        .collect();
-    assert!(expected.iter().any(|o| o.verdict == Verdict::Drop(DropReason::TableFull)));
-    assert_eq!(process_burst(&mut burst, START, &steps), expected);
-    assert_eq!(Picture::of(&burst), Picture::of(&singly));
 }
 
 #[test]

@@ -383,6 +383,15 @@ impl Director {
         self.tell(decision, parsed, verdict);
     }
 
+    /// [`process`](Self::process) on the long way, whatever the packet.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn process_at_length(&mut self, now: Instant, packet: &mut Packet<'_>, meta: Meta) -> Verdict {
+        let now = self.see(now);
+        let mut verdict = Verdict::Pass(PassReason::NoService);
+        self.conclude_at_length(now, packet, meta, Search::Pending, &mut verdict);
+        verdict
+    }
+
     /// A decision as the caller is told it.
     pub(super) fn verdict(&self, decision: Decision, parsed: &Parsed) -> Verdict {
         let mut verdict = Verdict::Pass(PassReason::NoService);

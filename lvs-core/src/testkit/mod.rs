@@ -2,10 +2,11 @@
 //!
 //! `packets` builds packets, `pool` a service without a director, `contract` says what every scheduler keeps to,
 //! `recording` plays what a real kernel did, `fuzz` says what holds for any input,
-//! `lookup` searches for connections and does nothing else.
+//! `lookup` searches for connections and does nothing else, `long_way` processes packets without a short cut.
 
 pub mod contract;
 pub mod fuzz;
+pub mod long_way;
 pub mod lookup;
 pub mod packets;
 mod pool;
