@@ -6,15 +6,23 @@ use lvs_core::{Config, Director, ServerSpec, ServiceSpec};
 
 use super::Plan;
 use crate::machine::running_ns;
+use crate::measure::median;
 use crate::report::{Figure, Limit, Report, Row};
+
+/// Each of them takes seconds.
+const ROUNDS: usize = 3;
 
 pub(super) fn cases(plan: &Plan, report: &mut Report) {
     let services = if plan.quick { 1000 } else { 10_000 };
-    let (tenth, whole) = (Seconds::of(services / 10), Seconds::of(services));
+    let rounds = |services| [(); ROUNDS].map(|()| Seconds::of(services));
+    let (tenth, whole) = (rounds(services / 10), rounds(services));
     let mut row = |what: &str, seconds: fn(&Seconds) -> f64, limit: f64| {
         let case = format!("{services} services x 100 servers, {what}");
-        let row = Row::new(case, Figure::counted(seconds(&whole), "s"));
-        let row = row.against("ten times a tenth of them", Figure::counted(seconds(&tenth) * 10.0, "s"));
+        let figure = |rounds: &[Seconds], times: f64| {
+            let samples: Vec<f64> = rounds.iter().map(|round| seconds(round) * times).collect();
+            Figure { value: median(&samples), unit: "s", samples }
+        };
+        let row = Row::new(case, figure(&whole, 1.0)).against("ten times a tenth of them", figure(&tenth, 10.0));
         report.add(if limit > 0.0 && !plan.quick { row.target("T10", Limit::Value(limit)) } else { row });
     };
     row("load", |seconds| seconds.load, 0.0);

@@ -53,7 +53,7 @@ impl From<&Cost> for Figure {
 }
 
 impl Figure {
-    /// One that was counted, not timed.
+    /// One that was counted, or taken from the samples of another.
     #[must_use]
     pub const fn counted(value: f64, unit: &'static str) -> Self {
         Self { value, unit, samples: Vec::new() }
