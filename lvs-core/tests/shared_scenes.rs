@@ -115,6 +115,22 @@ fn a_reply_that_fits_two_flows_goes_to_the_newer_wherever_they_are() {
 }
 
 #[test]
+fn a_reply_past_both_deadlines_is_none_though_one_flow_is_translated_and_the_other_is_not() {
+    let mut both = Both::new(
+        "-A -u 10.0.0.1:53 -s rr\n-a -u 10.0.0.1:53 -r 10.0.0.2:53 -g\n\
+         -A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1:53 -m",
+    );
+    both.flow(0, 1, CLIENT, SERVER);
+    for _ in 0..3 {
+        both.udp(0, 1, CLIENT, "192.0.2.10:53");
+        both.udp(0, 1, CLIENT, SERVER);
+    }
+    assert_eq!(both.shared.lent(), [0, 0], "they share packets");
+    both.udp(0, 301, SERVER, CLIENT);
+    both.same_connections();
+}
+
+#[test]
 fn an_error_about_a_flow_past_its_deadline_is_about_nothing() {
     let mut both = Both::new("-A -u 192.0.2.10:53 -s rr\n-a -u 192.0.2.10:53 -r 10.0.0.1:53 -m");
     let sent = both.flow(0, 1, CLIENT, "192.0.2.10:53");

@@ -562,12 +562,15 @@ impl Entry {
             && (self.virtual_end() == end || self.sending_end() == end)
     }
 
-    /// Do replies of both look alike, and come from a server where addresses are translated?
+    /// Do replies of both look alike?
+    pub(crate) fn has_replies_of(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.client_end() == other.client_end() && self.sending_end() == other.sending_end()
+    }
+
+    /// The same, and do they come from a server where addresses are translated?
     pub(crate) fn has_server_key_of(&self, other: &Self) -> bool {
         let nat = matches!((self.method(), other.method()), (Method::Nat, Method::Nat));
-        nat && self.kind == other.kind
-            && self.client_end() == other.client_end()
-            && self.sending_end() == other.sending_end()
+        nat && self.has_replies_of(other)
     }
 
     /// Is a request of one a reply of the other?

@@ -261,7 +261,7 @@ impl Table {
         let entry = self.slab.get(slot);
         let alike = move |&other: &u32| {
             let known = self.slab.get(other);
-            other != slot && (known.has_client_key_of(entry) || known.has_server_key_of(entry) || known.crosses(entry))
+            other != slot && (known.has_client_key_of(entry) || known.has_replies_of(entry) || known.crosses(entry))
         };
         let (client, server) = self.hashes(slot);
         let found = core::iter::once(client).chain(server).flat_map(|hash| self.index.find(hash)).filter(alike);
@@ -482,7 +482,7 @@ mod tests {
         fn has_twin(&self, at: usize) -> bool {
             let (slot, entry) = &self.0[at];
             self.0.iter().any(|(other, known)| {
-                let shares = known.has_client_key_of(entry) || known.has_server_key_of(entry) || known.crosses(entry);
+                let shares = known.has_client_key_of(entry) || known.has_replies_of(entry) || known.crosses(entry);
                 other != slot && shares
             })
         }
