@@ -25,6 +25,7 @@ use crate::flow::Protocol;
 use crate::proto::tcp;
 use crate::service::server::Met;
 use crate::service::{Method, ServiceKey};
+use crate::stats::Counters;
 use crate::time::Instant;
 use crate::timer::wheel::Due;
 use crate::verdict::Verdict;
@@ -294,7 +295,11 @@ impl Director {
         self.gates = home.gates;
         let servers = home.servers.slots();
         if self.flows.counters.len() < servers {
-            self.flows.counters.resize(servers, Default::default());
+            // Two shards' counters may come to lie side by side: there is room between them, so that no two threads write
+            // to one cache line, or to a pair of them.
+            const APART: usize = 128usize.div_ceil(size_of::<Counters>());
+            self.flows.counters.reserve_exact(servers + APART - self.flows.counters.len());
+            self.flows.counters.resize(servers, Counters::default());
         }
         if let Some(last) = servers.checked_sub(1) {
             self.flows.lists.make_server(u32::try_from(last).unwrap_or(NONE));
