@@ -50,18 +50,11 @@ impl Director {
     }
 
     /// The connections that a packet is about: those that have to be at home before it is processed here.
-    pub(crate) fn subjects(&self, packet: &Packet<'_>, arrival: Arrival<'_>) -> [Option<u32>; 2] {
-        let meta = arrival.meta;
-        let now = self.now.max(arrival.now);
+    pub(crate) fn subjects(&self, now: Instant, packet: &Packet<'_>, meta: Meta) -> [Option<u32>; 2] {
+        let now = self.now.max(now);
         let Ok((parsed, found)) = self.read(now, packet, meta) else { return [None; 2] };
         let answered = if meta.from_host { self.flows.table.find_request(&parsed.tuple.reversed(), now) } else { None };
         [self.subject(now, packet.bytes(), meta, &parsed, found), answered]
-    }
-
-    /// The same for a packet that nobody has looked at.
-    pub(crate) fn subjects_of(&self, now: Instant, packet: &Packet<'_>, meta: Meta) -> [Option<u32>; 2] {
-        let glance = self.look_at_one(packet, meta);
-        self.subjects(packet, Arrival { now, meta, glance: &glance })
     }
 
     fn subject(

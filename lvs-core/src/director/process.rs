@@ -407,17 +407,13 @@ impl Director {
         match decision {
             Decision::ToServer { server, connection, method } => {
                 let direction = Direction::ToServer;
-                let Some((next_hop, id)) = self.servers.address_and_id(server) else {
+                let Some((live, id)) = self.servers.live_and_id(server) else {
                     *verdict = self.to_unbound(connection, method, parsed);
                     return;
                 };
-                let server = Some(id);
-                if connection == NONE {
-                    *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection: None, server });
-                } else {
-                    let connection = Some(self.flows.table.slab.id(connection));
-                    *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server });
-                }
+                let connection = (connection != NONE).then(|| self.flows.table.slab.id(connection));
+                let (next_hop, server) = (live.address, Some(id));
+                *verdict = Verdict::Forward(Forward { next_hop, direction, method, connection, server });
             }
             Decision::Elsewhere { server, connection } => *verdict = self.to_elsewhere(server, connection),
             Decision::FromServer { server } => {

@@ -352,13 +352,6 @@ impl Servers {
         Some((live, ServerId { slot, generation: live.generation }))
     }
 
-    /// Address and id; `None` for no server.
-    #[inline]
-    pub(crate) fn address_and_id(&self, slot: u32) -> Option<(IpAddr, ServerId)> {
-        let live = self.live.get(slot as usize)?;
-        Some((live.address, ServerId { slot, generation: live.generation }))
-    }
-
     /// The record of a server that is none of a service: an address, and the way there.
     pub(crate) fn stranger(&self, address: IpAddr, path: &Path, local: bool) -> Live {
         let spec = ServerSpec::nat(SocketAddr::new(address, 0));

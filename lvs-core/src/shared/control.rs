@@ -364,7 +364,7 @@ impl SharedDirector {
     #[must_use]
     pub fn explain(&self, now: Instant, packet: &Packet<'_>, meta: Meta) -> Explanation {
         let mut all = self.all();
-        let slots = all.home.director.subjects_of(now, packet, meta);
+        let slots = all.home.director.subjects(now, packet, meta);
         for slot in slots.into_iter().flatten() {
             all.bring_home(slot);
         }

@@ -209,7 +209,7 @@ impl Loans {
         let mut guard = home.lock();
         let at_home = &mut *guard;
         self.catch_up(shard, at_home);
-        for slot in at_home.director.subjects(packet, arrival).into_iter().flatten() {
+        for slot in at_home.director.subjects(arrival.now, packet, arrival.meta).into_iter().flatten() {
             match at_home.director.lent_to(slot) {
                 Some(number) if number == self.number => self.hand_back(shard, &mut at_home.director, slot),
                 Some(number) => return Err(LentTo(number as usize)),

@@ -11,7 +11,6 @@ use crate::flow::{Protocol, Tuple};
 use crate::verdict::DropReason;
 
 const TCP: u8 = Protocol::Tcp.number();
-const UDP: u8 = Protocol::Udp.number();
 const SCTP: u8 = Protocol::Sctp.number();
 
 /// What is known of a packet. Every offset and length in it is within the packet's bytes.
@@ -176,12 +175,9 @@ impl Parsed {
     #[inline]
     fn read_transport(&mut self, bytes: &[u8]) {
         let header = bytes.get(self.transport..).unwrap_or_default();
-        let fixed = match self.tuple.protocol {
-            TCP => transport::TCP_MIN_LEN,
-            UDP => transport::UDP_LEN,
-            SCTP => transport::SCTP_LEN,
-            ipsec::AH | ipsec::ESP => return self.forget_transport(Shape::Ipsec),
-            _ => return self.forget_transport(Shape::Unsupported),
+        let Some(fixed) = transport::fixed_len(self.tuple.protocol) else {
+            let is_ipsec = matches!(self.tuple.protocol, ipsec::AH | ipsec::ESP);
+            return self.forget_transport(if is_ipsec { Shape::Ipsec } else { Shape::Unsupported });
         };
         let Some(&[a, b, c, d]) = header.first_chunk() else { return self.forget_transport(Shape::NoPorts) };
         self.tuple.source_port = u16::from_be_bytes([a, b]);

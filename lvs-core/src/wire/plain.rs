@@ -9,10 +9,6 @@ use super::{be16, ipv4, ipv6};
 use crate::addr::{Addr, Family};
 use crate::flow::{Protocol, Tuple};
 
-const TCP: u8 = Protocol::Tcp.number();
-const UDP: u8 = Protocol::Udp.number();
-const SCTP: u8 = Protocol::Sctp.number();
-
 /// What is known of a plain packet. Its whole IP header and its whole transport header, without options, are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plain {
@@ -141,14 +137,11 @@ impl Plain {
 /// The control bits of a TCP segment, none of the other protocols; nothing if the header is not all within `len`.
 #[inline(always)]
 fn flags(bytes: &[u8], transport: usize, protocol: u8, len: usize) -> Option<TcpFlags> {
-    match protocol {
-        TCP if len >= transport + transport::TCP_MIN_LEN => {
-            bytes.get(transport + transport::TCP_FLAGS).map(|flags| TcpFlags(*flags))
-        }
-        UDP if len >= transport + transport::UDP_LEN => Some(TcpFlags(0)),
-        SCTP if len >= transport + transport::SCTP_LEN => Some(TcpFlags(0)),
-        _ => None,
+    if len < transport + transport::fixed_len(protocol)? {
+        return None;
     }
+    let is_tcp = protocol == Protocol::Tcp.number();
+    Some(TcpFlags(if is_tcp { *bytes.get(transport + transport::TCP_FLAGS)? } else { 0 }))
 }
 
 /// Both ports, unless the source port is 0: that stands for one that is not known yet.
@@ -194,7 +187,7 @@ mod tests {
                 1 => packets::udp(&a, &b).build(),
                 2 => {
                     let mut bytes = packets::udp(&a, &b).payload(b"chunk").build();
-                    bytes[if v6 { 6 } else { 9 }] = SCTP;
+                    bytes[if v6 { 6 } else { 9 }] = Protocol::Sctp.number();
                     bytes
                 }
                 _ => packets::tcp(&a, &b).payload(b"more").build(),

@@ -1,5 +1,7 @@
 //! TCP and UDP headers (RFC 9293, RFC 768): offsets of what IPVS looks at and changes.
 
+use crate::flow::Protocol;
+
 pub(crate) const SOURCE_PORT: usize = 0;
 pub(crate) const DESTINATION_PORT: usize = 2;
 
@@ -11,6 +13,20 @@ pub(crate) const TCP_CHECKSUM: usize = 16;
 /// Length of a UDP header.
 pub(crate) const UDP_LEN: usize = 8;
 pub(crate) const UDP_CHECKSUM: usize = 6;
+
+/// Length of the SCTP common header (RFC 9260); the first chunk follows.
+pub(crate) const SCTP_LEN: usize = 12;
+
+/// Bytes of the header that every packet of a protocol has, of those that are balanced.
+#[inline(always)]
+pub(crate) const fn fixed_len(protocol: u8) -> Option<usize> {
+    match Protocol::from_number(protocol) {
+        Some(Protocol::Tcp) => Some(TCP_MIN_LEN),
+        Some(Protocol::Udp) => Some(UDP_LEN),
+        Some(Protocol::Sctp) => Some(SCTP_LEN),
+        None => None,
+    }
+}
 
 /// TCP control bits as IPVS reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +49,6 @@ impl TcpFlags {
     }
 }
 
-/// Length of the SCTP common header (RFC 9260); the first chunk follows.
-pub(crate) const SCTP_LEN: usize = 12;
 /// Chunk types that open an association, and that end it at once.
 pub(crate) const SCTP_INIT: u8 = 1;
 pub(crate) const SCTP_ABORT: u8 = 6;
