@@ -75,12 +75,12 @@ doc:
 	$(CARGO) doc --workspace --no-deps --all-features
 
 # The C library: header, shared and static library, lvs.pc and a CMake package, below PREFIX. With cargo-c, which is
-# installed if it is not there; where it is, the tests install and use the library, too.
+# installed if it is not there: the tests install and use the library, too.
 install-c: cargo-c
 	$(CARGO) cinstall --locked $(if $(DEBUG),--debug,--release) --manifest-path lvs-ffi/Cargo.toml \
 	  --prefix $(PREFIX) --libdir $(PREFIX)/lib $(if $(DESTDIR),--destdir $(DESTDIR))
 
-# Some ten minutes of one core, and libssl-dev: more than all tests take, so that make test does without.
+# Once, some two minutes of two cores; it needs libssl-dev.
 cargo-c:
 	@$(CARGO) cinstall --version >/dev/null 2>&1 || { \
 	  pkg-config --exists openssl 2>/dev/null || { $(APT) pkg-config libssl-dev >/dev/null; } || true; \
@@ -101,3 +101,4 @@ tools:
 	@{ command -v gcc && command -v g++ && command -v clang && command -v cmake && pkg-config --exists libpcap libdpdk; } \
 	  >/dev/null 2>&1 || { $(APT) gcc g++ clang cmake make pkg-config libpcap-dev libdpdk-dev >/dev/null; } || \
 	  echo "note: not all of gcc, g++, clang, cmake, libpcap-dev, libdpdk-dev: some tests of the C library are left out"
+	@$(MAKE) --no-print-directory cargo-c || echo "note: no cargo-c: that the C library can be installed is not tested"
